@@ -31,10 +31,20 @@ struct State {
     /// Marks are being written.
     writing: bool,
     pending: Pending,
-    /// The table has been read at least once since the start.
-    informed: bool,
     /// The living host that holds it instead of this one.
     elsewhere: Option<String>,
+    /// The lease cannot be taken because of it.
+    trouble: Option<Trouble>,
+}
+
+/// The reason why a lease cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub message: String,
+    /// It will not go away by itself.
+    pub lasting: bool,
+    /// It is this lease's own: others can be taken.
+    pub own: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +89,9 @@ impl Tenure {
         self.state().elsewhere.clone()
     }
 
-    /// True if the table has been read.
-    pub fn is_informed(&self) -> bool {
-        self.state().informed
+    /// The reason why the lease cannot be taken at present, if there is one.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state().trouble.clone()
     }
 
     /// The source's state in the table.
@@ -163,9 +173,12 @@ impl Tenure {
 
     /// Notes which living host holds the lease instead, as the table says.
     pub fn inform(&self, elsewhere: Option<&str>) {
-        let mut state = self.state();
-        state.informed = true;
-        state.elsewhere = elsewhere.map(str::to_owned);
+        self.state().elsewhere = elsewhere.map(str::to_owned);
+    }
+
+    /// Notes at the end of a round why the lease could not be taken. None: it could.
+    pub fn troubled(&self, trouble: Option<Trouble>) {
+        self.state().trouble = trouble;
     }
 
     /// Takes the marks to write, with their epoch. [`Tenure::written`] must follow.

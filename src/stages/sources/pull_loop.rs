@@ -25,7 +25,7 @@ use crate::base::limits::{
 use crate::base::runtime::{clock, thread};
 use crate::base::text::one_line;
 use crate::decode::Decoder;
-use crate::fleet::{Known, Tenure};
+use crate::fleet::{Known, Tenure, Trouble};
 use crate::handoff::{Payload, PullingId, Work, WorkSource};
 use crate::ledger::Polled;
 use crate::services::Definition;
@@ -145,8 +145,13 @@ impl PullLoop {
     /// only drains.
     fn await_turn(&self) -> bool {
         let Some(tenure) = &self.shared.tenure else { return true };
-        let (mut told, mut last_rest) = (None, clock::now());
+        let (mut told, mut trouble, mut last_rest) = (None, None, clock::now());
         while !tenure.begin() {
+            let now = tenure.trouble().filter(|trouble| trouble.own || self.settings.drain);
+            if now != trouble {
+                self.cannot_begin(now.as_ref());
+                trouble = now;
+            }
             let elsewhere = tenure.elsewhere();
             if elsewhere.is_some() && elsewhere != told {
                 let holder = elsewhere.as_deref().unwrap_or_default();
@@ -167,6 +172,15 @@ impl PullLoop {
             }
         }
         true
+    }
+
+    /// The lease cannot be taken. Without the table a drain would wait for ever; other runs are told of it by the table's own
+    /// health, and go on.
+    fn cannot_begin(&self, trouble: Option<&Trouble>) {
+        match trouble {
+            Some(trouble) => self.shared.telemetry.health.failed(trouble.message.as_str(), trouble.lasting),
+            None => self.works(),
+        }
     }
 
     /// True if this host's lease is over: nothing more may be read.

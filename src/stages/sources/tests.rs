@@ -417,11 +417,7 @@ fn pages_name_their_account_and_region() {
 type Answers = fn(&str, &str) -> Value;
 
 /// Runs a source against such an account until `is_done` accepts its health and its deliveries.
-fn run_until(
-    service: Value,
-    answers: Answers,
-    is_done: impl Fn(&telemetry::Input, &str) -> bool,
-) {
+fn run_until(service: Value, answers: Answers, is_done: impl Fn(&telemetry::Input, &str) -> bool) {
     let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
     let serving = Arc::clone(&server);
     std::thread::spawn(move || serving.incoming_requests().for_each(|request| serve(request, answers)));
