@@ -330,7 +330,7 @@ fn shared_state_that_cannot_be_used_stops_a_source_and_what_is_not_there_does_no
         match expected {
             None => assert_eq!(refusal, None, "{items:?}"),
             Some(part) => {
-                assert!(refusal.as_ref().is_some_and(|why| why.contains(part)), "{items:?}: {refusal:?}")
+                assert!(refusal.as_ref().is_some_and(|why| why.contains(part)), "{items:?}: {refusal:?}");
             }
         }
     }
