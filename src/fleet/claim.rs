@@ -167,12 +167,7 @@ impl Claim {
 
     fn record(&self, row: Row, holder: &str, epoch: u64) -> Record {
         let outputs = self.0.objects.destinations().to_owned();
-        Record {
-            row: Row { at: self.0.objects.table().now(), ..row },
-            outputs,
-            holder: holder.to_owned(),
-            epoch,
-        }
+        Record { row: Row { at: self.0.objects.table().now(), ..row }, outputs, holder: holder.to_owned(), epoch }
     }
 
     /// The object's work ends here, with this outcome. It must be called before the entry is settled.

@@ -84,13 +84,7 @@ enum Write {
 
 impl Objects {
     /// Nothing is started yet.
-    pub fn new(
-        table: &Table,
-        host: &str,
-        destinations: String,
-        claims: bool,
-        telemetry: &Telemetry,
-    ) -> (Objects, Receivers) {
+    pub fn new(table: &Table, host: &str, destinations: String, claims: bool, telemetry: &Telemetry) -> (Objects, Receivers) {
         let health = Arc::new(Health::dispensable(format!("shared table {}: objects", table.name())));
         telemetry.adopt(&health);
         let (writes, receiver) = unbounded();
@@ -236,9 +230,7 @@ impl Objects {
         match self.0.table.change_object(&held.key, &attributes, &self.0.host, held.epoch)? {
             true => claim.saved(record.row.records),
             // It may have ended meanwhile.
-            false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => {
-                self.lost(claim, &held)
-            }
+            false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => self.lost(claim, &held),
             false => (),
         }
         Ok(())
@@ -260,8 +252,7 @@ impl Objects {
         while !self.0.closed.is_stopped() {
             let Ok(first) = writes.recv_timeout(STOP_CHECK_INTERVAL) else { continue };
             let more = std::iter::from_fn(|| writes.try_recv().ok());
-            let group: Vec<Write> =
-                std::iter::once(first).chain(more.take(FLEET_BATCH_WRITES_MAX - 1)).collect();
+            let group: Vec<Write> = std::iter::once(first).chain(more.take(FLEET_BATCH_WRITES_MAX - 1)).collect();
             let count = group.len();
             self.write_all(group);
             self.0.waiting.fetch_sub(count, Ordering::AcqRel);

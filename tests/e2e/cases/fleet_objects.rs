@@ -98,7 +98,8 @@ impl Hosts {
         let mut slow = self.config(1, emulator::endpoint());
         slow["outputs"]["devo_1"]["config"]["max_bytes_per_second"] = json!(2_500_000);
         let mut collector = self.run(1, &slow);
-        collector.wait_until("a third of the object", || self.records(&object) > object.frames.len() / 3);
+        collector
+            .wait_until("a third of the object", || self.records(&object) > object.frames.len() / 3);
         (object, collector)
     }
 
@@ -160,8 +161,7 @@ fn a_stopped_host_hands_its_object_over_at_once() {
     assert_eq!(hosts.attribute(&object, "holder").as_deref(), Some("-"), "log:\n{}", ended.log);
     let (sent, saved) = (hosts.arrived(&object), hosts.records(&object));
     hosts.drain(2, &hosts.config(2, emulator::endpoint()));
-    let repeats =
-        hosts.lab.expect_delivered_at_least_once("a host stopped in the middle of an object", &object.frames);
+    let repeats = hosts.lab.expect_delivered_at_least_once("a host stopped in the middle of an object", &object.frames);
     assert!(repeats <= sent - saved, "{repeats} repeats of {sent} sent, {saved} in the table");
 }
 
@@ -192,8 +192,7 @@ fn without_the_table_objects_go_on_and_are_told_of_afterwards() {
     let hosts = Hosts::new("away");
     let is_away = Arc::new(AtomicBool::new(false));
     let away = Arc::clone(&is_away);
-    let proxy =
-        FaultProxy::start(move |_| if away.load(Ordering::SeqCst) { Fault::Reset } else { Fault::Pass });
+    let proxy = FaultProxy::start(move |_| if away.load(Ordering::SeqCst) { Fault::Reset } else { Fault::Pass });
     let objects = flows(40);
     hosts.lab.put(&objects);
     let mut first = hosts.run(1, &hosts.config(1, &proxy.endpoint()));
