@@ -50,6 +50,11 @@ impl Item {
         self.0.get(name)?.get("S")?.as_str()
     }
 
+    /// An attribute in DynamoDB's own form, for people; `none` if there is none.
+    pub fn shown(&self, name: &str) -> String {
+        self.0.get(name).map_or_else(|| "none".to_owned(), |value| format!("attribute {value}"))
+    }
+
     /// A number. None if there is none, or it is of another kind.
     pub fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.0.get(name)?.get("N")?.as_str()?.parse().ok()

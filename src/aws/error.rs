@@ -115,6 +115,18 @@ impl Error {
         }
     }
 
+    /// True if DynamoDB has changed nothing because a transaction was changing the same item: the call can be repeated at
+    /// once.
+    pub fn is_conflict(&self) -> bool {
+        match &*failure::essence(&self.0.code) {
+            "TransactionConflict" => true,
+            "TransactionCanceled" => {
+                self.0.message.contains("TransactionConflict") && !self.is_failed_condition()
+            }
+            _ => false,
+        }
+    }
+
     /// The call as in an IAM policy: `s3:GetObject`.
     pub fn action(&self) -> &'static str {
         self.0.action

@@ -758,10 +758,19 @@ pub const POLL_PERIOD_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const FLEET_LEASE: Duration = Duration::from_secs(20);
 /// The holder's own count of that, which begins earlier. The rest is for clocks that run at different speeds.
 pub const FLEET_TERM: Duration = Duration::from_secs(18);
-/// Time between renewals. A host that dies is replaced after at most [`FLEET_LEASE`] and one of these.
+/// Time between heartbeats, which renew all leases. A host that dies is replaced after at most [`FLEET_LEASE`] and one of
+/// these.
 pub const FLEET_INTERVAL: Duration = Duration::from_secs(4);
-/// Limit of one call to the table: several renewals must fit into a lease.
+/// Limit of one call to the table: several heartbeats must fit into a lease.
 pub const FLEET_CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time after a heartbeat at which a host begins no more calls that take or give up leases: the next heartbeat is due.
+pub const FLEET_ROUND: Duration = Duration::from_secs(8);
+/// Attempts at a call that meets a transaction of another one.
+pub const FLEET_CONFLICTS_MAX: u32 = 10;
+/// Time between them: a transaction takes some milliseconds.
+pub const FLEET_CONFLICT_WAIT: Duration = Duration::from_millis(20);
+/// Time between looks of the command `fleet` at the hosts.
+pub const FLEET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between writes of checkpoints. What a host that dies has delivered within it is sent again.
 pub const FLEET_SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// For this long a host does not take back what it has handed over.
@@ -1000,6 +1009,7 @@ const _: () = {
     assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a resting source is not dead");
     assert!(FLEET_TERM.as_secs() < FLEET_LEASE.as_secs(), "nobody else has a lease before its term ends");
     assert!(2 * (FLEET_INTERVAL.as_secs() + FLEET_CALL_TIMEOUT.as_secs()) < FLEET_TERM.as_secs());
+    assert!(FLEET_ROUND.as_secs() + 3 * FLEET_CALL_TIMEOUT.as_secs() < FLEET_TERM.as_secs());
     assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure must outlive two requests");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());
     assert!(AWS_IDLE_AGE.as_secs() > 20, "a long poll must not outlive its connection's idle age");

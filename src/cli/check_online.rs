@@ -306,10 +306,21 @@ fn of_table(settings: &SharedTable) -> Attempt {
         let table = Table::new(&Http::new(1)?, settings, &Stop::new());
         let (leases, hosts) = (table.leases()?, table.hosts()?);
         let probe = Host::new("check", BTreeSet::new());
+        // A table with other keys refuses to delete, and would keep what is written.
+        table.leave(&probe.id)?;
         table.beat(&probe)?;
         table.leave(&probe.id)?;
         table.try_objects()?;
-        Ok(format!("can be read and written; sources {}, hosts {}", leases.len(), hosts.len()))
+        if let Some(source) = leases.unreadable.first() {
+            let why = "this lease cannot be read, so no host polls the source: `aws-to-devo ledger forget --input SOURCE` replaces it";
+            return Err(Error::setup(
+                "dynamodb:Query",
+                &format!("the lease of {source}"),
+                aws::Kind::Changed,
+                why,
+            ));
+        }
+        Ok(format!("can be read and written; sources {}, hosts {}", leases.known.len(), hosts.len()))
     };
     match tried() {
         Ok(learnt) => Attempt::good(&what, learnt),

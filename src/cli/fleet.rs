@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::exit::REFUSED;
 use super::table::plain;
 use crate::aws::{Error, Http};
-use crate::base::limits::{FLEET_CALL_TIMEOUT, FLEET_INTERVAL};
+use crate::base::limits::{FLEET_LEASE, FLEET_WATCH_INTERVAL};
 use crate::base::out::Out;
-use crate::base::runtime::thread;
+use crate::base::runtime::{clock, thread};
 use crate::base::stop::Stop;
 use crate::config::{self, Environment};
-use crate::fleet::{Host, Lease, NOBODY, Table};
+use crate::fleet::{Host, Lease, Leases, NOBODY, Table};
 
 #[derive(Debug, Args)]
 pub struct Options {
@@ -28,11 +28,11 @@ pub struct Options {
     json: bool,
 }
 
-/// The table's content in two looks, between which a living host's heart beats.
+/// The table's content, and the hosts whose hearts beat meanwhile.
 struct Seen {
     table: String,
     hosts: Vec<(Host, bool)>,
-    leases: Vec<Lease>,
+    leases: Leases,
     /// The sources of the configuration.
     sources: Vec<String>,
 }
@@ -70,15 +70,21 @@ fn look(options: &Options) -> Result<Seen, String> {
     seen(&table, sources).map_err(|error| error.to_string())
 }
 
+/// Looks until each host has shown a sign of life, or none for the length of a lease: then others take its sources over.
 fn seen(table: &Table, sources: Vec<String>) -> Result<Seen, Error> {
     let before: BTreeMap<String, u64> = table.hosts()?.into_iter().map(|host| (host.id, host.beat)).collect();
-    if !before.is_empty() {
-        thread::sleep(FLEET_INTERVAL + FLEET_CALL_TIMEOUT);
-    }
     let is_alive = |host: &Host| before.get(&host.id) != Some(&host.beat);
-    let hosts = table.hosts()?.into_iter().map(|host| (is_alive(&host), host));
-    let hosts = hosts.map(|(alive, host)| (host, alive)).collect();
-    Ok(Seen { table: table.name().to_owned(), hosts, leases: table.leases()?, sources })
+    let deadline = clock::now() + FLEET_LEASE;
+    loop {
+        let is_last = clock::now() >= deadline;
+        let hosts = table.hosts()?;
+        if is_last || hosts.iter().all(is_alive) {
+            let hosts = hosts.into_iter().map(|host| (is_alive(&host), host));
+            let hosts = hosts.map(|(alive, host)| (host, alive)).collect();
+            return Ok(Seen { table: table.name().to_owned(), hosts, leases: table.leases()?, sources });
+        }
+        thread::sleep(FLEET_WATCH_INTERVAL);
+    }
 }
 
 impl Seen {
@@ -91,13 +97,13 @@ impl Seen {
     /// Sources of the configuration that no living host polls.
     fn orphans(&self) -> Vec<&String> {
         let is_held = |source: &&String| {
-            self.leases.iter().any(|lease| lease.source == **source && self.holder(lease).is_some())
+            self.leases.known.get(*source).is_some_and(|lease| self.holder(lease).is_some())
         };
         self.sources.iter().filter(|source| !is_held(source)).collect()
     }
 
     fn held_by(&self, host: &Host) -> usize {
-        self.leases.iter().filter(|lease| lease.holder == host.id).count()
+        self.leases.known.values().filter(|lease| lease.holder == host.id).count()
     }
 
     fn text(&self) -> String {
@@ -107,11 +113,16 @@ impl Seen {
             hosts.add_row([&host.id, &host.version, &self.held_by(host).to_string(), state]);
         }
         let mut sources = plain(&["source", "polled by", "epoch"]);
-        for lease in &self.leases {
+        for lease in self.leases.known.values() {
             let holder = self.holder(lease).map_or_else(|| "nobody".to_owned(), |host| host.id.clone());
             sources.add_row([&lease.source, &holder, &lease.epoch.to_string()]);
         }
         let mut text = format!("{}\n\n{}", hosts.trim_fmt(), sources.trim_fmt());
+        for source in &self.leases.unreadable {
+            text.push_str(&format!(
+                "\nthe lease of {source} cannot be read: `aws-to-devo ledger forget --input {source}` replaces it"
+            ));
+        }
         for orphan in self.orphans() {
             text.push_str(&format!("\n{orphan} is polled by no host in the table {}", self.table));
         }
@@ -131,7 +142,8 @@ impl Seen {
         json!({
             "table": self.table,
             "hosts": self.hosts.iter().map(host).collect::<Vec<_>>(),
-            "sources": self.leases.iter().map(lease).collect::<Vec<_>>(),
+            "sources": self.leases.known.values().map(lease).collect::<Vec<_>>(),
+            "unreadable": self.leases.unreadable,
             "polled_by_nobody": self.orphans(),
         })
     }

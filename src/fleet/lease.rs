@@ -1,6 +1,6 @@
 //! Leases and hosts as the table has them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The holder of a lease that nobody holds.
 pub const NOBODY: &str = "-";
@@ -14,8 +14,33 @@ pub struct Lease {
     pub holder: String,
     /// Number of times that the lease was taken.
     pub epoch: u64,
-    /// Number of times that it was renewed.
-    pub beat: u64,
+}
+
+/// All leases in the table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// By source.
+    pub known: BTreeMap<String, Lease>,
+    /// Sources whose leases have attributes that this program cannot read.
+    pub unreadable: BTreeSet<String>,
+}
+
+/// A lease to take, as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taking {
+    pub source: String,
+    /// None: nobody has ever held it.
+    pub seen: Option<Lease>,
+    /// The host that holds it and is silent.
+    pub silent: Option<Silent>,
+}
+
+/// A host that no longer shows a sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silent {
+    pub host: String,
+    /// Its last heartbeat. None: the table no longer has this host.
+    pub beat: Option<u64>,
 }
 
 /// A process that shares sources.

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::lease::{Host, Lease};
+use super::lease::{Host, Leases, Taking};
 use super::objects::Objects;
 use super::table::{Held, Table};
-use super::tenure::Tenure;
-use super::view::{Own, View};
+use super::tenure::{Tenure, Trouble};
+use super::view::{Own, Plan, View};
 use crate::aws::Error;
 use crate::base::crew::Crew;
 use crate::base::limits::{
-    FLEET_BARRED_TIME, FLEET_CLOSE_INTERVAL, FLEET_INTERVAL, FLEET_SAVE_INTERVAL, FLEET_TERM,
+    FLEET_BARRED_TIME, FLEET_CLOSE_INTERVAL, FLEET_INTERVAL, FLEET_ROUND, FLEET_SAVE_INTERVAL, FLEET_TERM,
 };
 use crate::base::runtime::{clock, thread};
 use crate::base::stop::Stop;
 use crate::telemetry;
 use crate::telemetry::{FleetHost, FleetSnapshot, FleetSource, Health, Telemetry};
+
+const RAN_OUT: &str = "no heartbeat was written for so long that this host's leases had run out, because the table answers slowly or \
+                       this machine stood still: polled sources stood still, or other hosts have taken them over";
 
 /// The values that a host joins with.
 #[derive(Clone)]
@@ -61,6 +64,10 @@ struct Member {
     beat: u64,
     /// When the latest heartbeat that was written was begun.
     beaten: Option<Instant>,
+    /// The leases could not be read in the latest round.
+    is_blind: bool,
+    /// Sources whose leases cannot be read.
+    unreadable: BTreeSet<String>,
     /// Sources that were handed over lately: another host is to take them.
     given: HashMap<String, Instant>,
 }
@@ -90,8 +97,15 @@ impl Fleet {
         });
         let mut crew = Crew::new();
         let (given, own) = (HashMap::new(), Arc::clone(&shared));
-        let member =
-            Member { shared: Arc::clone(&shared), view: View::default(), beat: 0, beaten: None, given };
+        let member = Member {
+            shared: Arc::clone(&shared),
+            view: View::default(),
+            beat: 0,
+            beaten: None,
+            is_blind: false,
+            unreadable: BTreeSet::new(),
+            given,
+        };
         shared.objects.start(receivers, &mut crew)?;
         crew.spawn("fleet", move || member.run())?;
         crew.spawn("fleet-marks", move || own.write_until_closed())?;
@@ -124,7 +138,7 @@ impl Fleet {
         let is_done = || shared.tenures.values().all(|tenure| tenure.held().is_none());
         while !is_done() && clock::now() < deadline {
             shared.write_marks();
-            if let Err(error) = shared.release_free() {
+            if let Err(error) = shared.release_free(deadline) {
                 log::debug!("fleet: {error}");
             }
             if !is_done() {
@@ -150,36 +164,38 @@ impl Fleet {
 impl Member {
     fn run(mut self) {
         loop {
-            let step = self.step();
+            let began = clock::now();
+            self.round(began);
             // Also after a failure: what is no longer renewed is no longer polled.
             self.shared.seen.see(self.seen(clock::now()));
-            match step {
-                Ok(()) => self.shared.health.works(),
-                Err(error) => self.failed(&error),
-            }
-            if self.shared.closed.wait(FLEET_INTERVAL) {
+            if self.shared.closed.wait(FLEET_INTERVAL.saturating_sub(clock::since(began))) {
                 return;
             }
         }
     }
 
-    fn failed(&self, error: &Error) {
-        self.shared.objects.unreachable(error);
-        self.shared.health.failed(
-            format!(
-                "{error}. Polled sources stand still when their leases run out, and resume when it can be used again; S3 feeds go on with the local ledger alone"
-            ),
-            !error.is_temporary(),
-        );
+    fn round(&mut self, began: Instant) {
+        let looked = self.look(began);
+        if let Err(error) = &looked {
+            self.shared.objects.unreachable(error);
+        }
+        let done = looked.and_then(|was_silent| self.act(began).map(|()| was_silent));
+        self.shared.report(done, &self.unreadable);
     }
 
-    /// Renewals come first: everything else can wait.
-    fn step(&mut self) -> Result<(), Error> {
+    /// Beats, which renews all leases, and reads the table. Returns true if the heartbeat before was so long ago that the
+    /// leases had run out.
+    fn look(&mut self, began: Instant) -> Result<bool, Error> {
         let shared = Arc::clone(&self.shared);
-        shared.renew_all()?;
-        shared.release_free()?;
-        let was_silent = self.beat()?;
-        let leases = if shared.tenures.is_empty() { Vec::new() } else { shared.table.leases()? };
+        if std::mem::replace(&mut self.is_blind, true) {
+            // It must not look alive to others if it cannot see what it holds.
+            shared.leases()?;
+        }
+        let was_silent = self.beat(began)?;
+        let leases = shared.leases()?;
+        self.is_blind = false;
+        shared.renew(&leases, began);
+        self.unreadable.clone_from(&leases.unreadable);
         let asked = clock::now();
         let hosts = shared.table.hosts()?;
         shared.objects.observe(&hosts, asked, was_silent);
@@ -187,14 +203,28 @@ impl Member {
         let now = clock::now();
         self.view.observe(leases, hosts, now);
         for tenure in shared.tenures.values() {
-            tenure.inform(self.view.holder(tenure.source(), &shared.host.id, now));
+            let source = tenure.source();
+            let holder = self.view.holder(source, &shared.host.id, now);
+            tenure.inform(holder.filter(|_| self.view.is_proven(source)));
         }
-        if shared.closing.is_stopped() { Ok(()) } else { self.balance(now) }
+        Ok(was_silent && !shared.tenures.is_empty())
+    }
+
+    /// Gives leases up, and takes some.
+    fn act(&mut self, began: Instant) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let released = shared.release_free(began + FLEET_ROUND);
+        if shared.closing.is_stopped() {
+            return released;
+        }
+        let plan = self.plan(clock::now());
+        let until = began + FLEET_TERM;
+        released.and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
     }
 
     /// Writes a heartbeat. Returns true if the one before was so long ago that others may have missed it.
-    fn beat(&mut self) -> Result<bool, Error> {
-        let (shared, asked) = (&self.shared, clock::now());
+    fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
+        let shared = &self.shared;
         self.beat += 1;
         shared.table.beat(&Host { beat: self.beat, ..shared.host.clone() })?;
         let before = self.beaten.replace(asked);
@@ -204,7 +234,7 @@ impl Member {
     /// The hosts and sources as people are shown them.
     fn seen(&self, now: Instant) -> FleetSnapshot {
         let Shared { host: own, tenures, .. } = &*self.shared;
-        let host = |(host, held): (&Host, usize)| FleetHost {
+        let shown = |(host, held): (&Host, usize)| FleetHost {
             name: host.name.clone(),
             id: host.id.clone(),
             version: host.version.clone(),
@@ -217,11 +247,14 @@ impl Member {
                 if here { Some(own.name.as_str()) } else { self.view.holder(&name, &own.id, now) };
             FleetSource { polled_by: polled_by.map(str::to_owned), name, here }
         };
-        let (hosts, sources) = (self.view.living(now).map(host), tenures.values().map(source));
-        FleetSnapshot { hosts: hosts.collect(), sources: sources.collect() }
+        let sources: Vec<FleetSource> = tenures.values().map(source).collect();
+        let here = (own, sources.iter().filter(|source| source.here).count());
+        let others = self.view.living(now).filter(|(host, _)| host.id != own.id);
+        FleetSnapshot { hosts: std::iter::once(here).chain(others).map(shown).collect(), sources }
     }
 
-    fn balance(&mut self, now: Instant) -> Result<(), Error> {
+    /// Plans what to take, and asks for what is to be given.
+    fn plan(&mut self, now: Instant) -> Plan {
         let shared = Arc::clone(&self.shared);
         self.given.retain(|_, at| now.saturating_duration_since(*at) < FLEET_BARRED_TIME);
         let names = |holds: fn(&Tenure) -> bool| -> BTreeSet<String> {
@@ -233,46 +266,86 @@ impl Member {
         barred.extend(self.given.keys().cloned());
         let (id, wanted) = (shared.host.id.as_str(), &shared.host.sources);
         let plan = self.view.plan(Own { id, wanted, held: &held, barred: &barred }, now);
-        for source in plan.give {
+        for source in &plan.give {
             log::info!("fleet: {source} is handed over to a host that polls fewer sources");
-            shared.tenures[&source].ask_to_leave();
-            self.given.insert(source, now);
+            shared.tenures[source].ask_to_leave();
+            self.given.insert(source.clone(), now);
         }
-        plan.take.iter().try_for_each(|(source, seen)| shared.take(source, seen.as_ref()))
+        plan
     }
 }
 
 impl Shared {
-    fn take(&self, source: &str, seen: Option<&Lease>) -> Result<(), Error> {
-        let asked = clock::now();
-        if let Some(epoch) = self.table.take(source, &self.host.id, seen)? {
+    fn leases(&self) -> Result<Leases, Error> {
+        if self.tenures.is_empty() { Ok(Leases::default()) } else { self.table.leases() }
+    }
+
+    /// `until`: when the term that began with the latest heartbeat ends.
+    fn take(&self, taking: &Taking, until: Instant) -> Result<(), Error> {
+        if self.closing.is_stopped() {
+            return Ok(());
+        }
+        let source = &taking.source;
+        if let Some(epoch) = self.table.take(taking, &self.host.id)? {
             log::info!("fleet: {source} is polled by this host from now on (epoch {epoch})");
-            self.tenures[source].grant(epoch, asked + FLEET_TERM);
+            self.tenures[source].grant(epoch, until);
         }
         Ok(())
     }
 
-    fn renew_all(&self) -> Result<(), Error> {
+    /// Renews the leases that are still this host's: its heartbeat, which was begun at `beaten`, is in the table.
+    fn renew(&self, leases: &Leases, beaten: Instant) {
         for tenure in self.tenures.values() {
             let Some(epoch) = tenure.held() else { continue };
-            let asked = clock::now();
-            if self.table.renew(tenure.source(), &self.host.id, epoch)? {
-                tenure.renewed(epoch, asked + FLEET_TERM);
-            } else {
+            let lease = leases.known.get(tenure.source());
+            if lease.is_some_and(|lease| lease.holder == self.host.id && lease.epoch == epoch) {
+                tenure.renewed(epoch, beaten + FLEET_TERM);
+            } else if tenure.leaves().is_none() {
                 self.lost(tenure, epoch);
             }
         }
-        Ok(())
     }
 
     /// Gives up the leases that are to be given up, as soon as nothing needs them.
-    fn release_free(&self) -> Result<(), Error> {
-        for tenure in self.tenures.values() {
-            let Some(epoch) = tenure.leaves() else { continue };
+    fn release_free(&self, deadline: Instant) -> Result<(), Error> {
+        let leaving = self.tenures.values().filter_map(|tenure| Some((tenure, tenure.leaves()?)));
+        each(leaving, deadline, |(tenure, epoch)| {
             self.table.release(tenure.source(), &self.host.id, epoch)?;
             tenure.lost(epoch);
+            Ok(())
+        })
+    }
+
+    /// Tells how a round went: whether the leases had run out before it, or why it failed.
+    fn report(&self, done: Result<bool, Error>, unreadable: &BTreeSet<String>) {
+        let trouble = done.as_ref().err().map(|error| Trouble {
+            message: format!(
+                "{error}. Polled sources stand still when their leases run out, and resume when it can be used again; S3 feeds go on with the local ledger alone"
+            ),
+            lasting: !error.is_temporary(),
+            own: false,
+        });
+        match (&trouble, done) {
+            (Some(Trouble { message, lasting, .. }), _) => self.health.failed(message.as_str(), *lasting),
+            (None, Ok(true)) => self.health.failed(RAN_OUT, false),
+            (None, _) => self.health.works(),
         }
-        Ok(())
+        for (source, tenure) in &self.tenures {
+            let own = unreadable.contains(source).then(|| self.unreadable(source));
+            tenure.troubled(own.or_else(|| trouble.clone()));
+        }
+    }
+
+    fn unreadable(&self, source: &str) -> Trouble {
+        let table = self.table.name();
+        Trouble {
+            message: format!(
+                "the lease of {source} in the shared table {table} (the item with pk \"leases\" and sk \"{source}\") cannot be read, so no host polls \
+                 the source. Correct the item's `holder` and `epoch`, or make the table forget the source (`aws-to-devo ledger forget --input {source}`)"
+            ),
+            lasting: true,
+            own: true,
+        }
     }
 
     fn write_until_closed(&self) {
@@ -301,9 +374,44 @@ impl Shared {
 
     fn lost(&self, tenure: &Tenure, epoch: u64) {
         log::warn!(
-            "fleet: another host has taken {} over, because this one did not renew its lease in time; what was not recorded is sent again there",
+            "fleet: {0} is no longer this host's: another host has taken {0} over, because this one did not renew its lease in time, or its lease in the table was changed; what was not recorded is sent again there",
             tenure.source()
         );
         tenure.lost(epoch);
+    }
+}
+
+/// Makes a call for each of the items, also after one has failed, until the deadline; at least for the first. Returns the
+/// first error.
+fn each<T>(
+    items: impl IntoIterator<Item = T>,
+    deadline: Instant,
+    call: impl FnMut(T) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let items = items.into_iter().enumerate();
+    let due = items.take_while(|(number, _)| *number == 0 || clock::now() < deadline).map(|(_, item)| item);
+    due.map(call).fold(Ok(()), Result::and)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Kind;
+
+    #[test]
+    fn a_call_that_fails_stops_no_other_and_the_deadline_leaves_one() {
+        let refused =
+            |number: u32| Error::setup("dynamodb:UpdateItem", &number.to_string(), Kind::BadRequest, "");
+        let calls = |deadline: Instant| {
+            let mut tried = Vec::new();
+            let done = each(1..=3, deadline, |number| {
+                tried.push(number);
+                if number < 3 { Err(refused(number)) } else { Ok(()) }
+            });
+            (tried, done.unwrap_err().to_string())
+        };
+        let now = clock::now();
+        assert_eq!(calls(now + FLEET_TERM), (vec![1, 2, 3], refused(1).to_string()));
+        assert_eq!(calls(now), (vec![1], refused(1).to_string()));
     }
 }

@@ -6,15 +6,19 @@
 //!
 //! ```text
 //! pk               sk                  attributes
-//! leases           SOURCE              holder, epoch, beat, written
+//! leases           SOURCE              holder, epoch, written, beat (for version 0.1.0)
 //! hosts            HOST ID             name, version, sources, beat, expires
+//! source/SOURCE    account             value
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
 //! object/PLACE     ETAG                holder, epoch, records, delivered, reason, expires and more
 //! ```
 //!
-//! **Only conditional writes decide.** A lease is taken by an update of the very version that was seen; each time its
-//! epoch grows. Each write of checkpoints is a transaction with the condition that the lease still has the writer's
+//! **A host that lives holds its leases.** Its heartbeat renews all of them at once, so that a round takes the same time
+//! whatever their number; then the host reads which of them are still its own, and counts these from the heartbeat.
+//!
+//! **Only conditional writes decide.** A lease is taken by an update of the very version that was seen, with the condition
+//! that its holder's heartbeat is still the last one that was seen; each time its epoch grows. Each write of checkpoints is a transaction with the condition that the lease still has the writer's
 //! epoch, so a host that stood still for a while cannot move a checkpoint that another one owns by now. The transaction
 //! also numbers itself in the lease, and happens only after those with smaller numbers: a call that was given up and
 //! arrives late moves nothing back.
@@ -41,9 +45,9 @@ mod view;
 
 pub use claim::{Claim, Taken};
 pub use copy::copied;
-pub use lease::{Host, Lease, NOBODY};
+pub use lease::{Host, Lease, Leases, NOBODY};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{Key, Record};
-pub use table::Table;
-pub use tenure::Tenure;
+pub use table::{Known, Table};
+pub use tenure::{Tenure, Trouble};

@@ -7,6 +7,8 @@ use crate::ledger::{Mark, Seen};
 /// Marks that are not yet in the table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pending {
+    /// The account of the checkpoints, if the table does not name it.
+    pub account: Option<String>,
     /// By part; an empty value removes the part.
     pub checkpoints: BTreeMap<String, String>,
     pub seen: Vec<Seen>,
@@ -16,7 +18,10 @@ pub struct Pending {
 impl Pending {
     /// True if there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.checkpoints.is_empty() && self.seen.is_empty() && self.forget_before.is_none()
+        self.account.is_none()
+            && self.checkpoints.is_empty()
+            && self.seen.is_empty()
+            && self.forget_before.is_none()
     }
 
     /// Adds a later mark.
@@ -29,6 +34,7 @@ impl Pending {
     /// Puts earlier marks before these, which win.
     pub fn put_before(&mut self, earlier: Pending) {
         let later = std::mem::replace(self, earlier);
+        self.account = later.account.or(self.account.take());
         self.checkpoints.extend(later.checkpoints);
         self.seen.extend(later.seen);
         self.forget_before = self.forget_before.max(later.forget_before);

@@ -5,16 +5,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::lease::{Host, Lease, NOBODY};
+use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking};
 use super::pending::Pending;
 use super::record::{Key, OBJECTS, Record};
 use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request};
 use crate::base::limits::{
-    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE,
-    FLEET_SEEN_PER_ITEM, FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
+    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_CONFLICT_WAIT, FLEET_CONFLICTS_MAX,
+    FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM, FLEET_WRITES_MAX,
+    LEDGER_AGE_MAX, POLL_SEEN_MAX,
 };
+use crate::base::runtime::thread;
 use crate::base::stop::Stop;
 use crate::ledger::{Place, Polled, Row, Seen, seconds};
 use crate::settings::{Service, SharedTable};
@@ -23,8 +25,17 @@ const LEASES: &str = "leases";
 const HOSTS: &str = "hosts";
 const CHECKPOINT: &str = "checkpoint/";
 const SEEN: &str = "seen/";
+const ACCOUNT: &str = "account";
 /// Bytes of a delivered event in an item: its id and its time, both big-endian.
 const SEEN_BYTES: usize = 24;
+
+/// A source's state in the table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub polled: Polled,
+    /// The account of the checkpoints. None: the table does not name it.
+    pub account: Option<String>,
+}
 
 /// The shared table. Clones share connections and credentials.
 #[derive(Clone)]
@@ -56,8 +67,16 @@ impl Table {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn leases(&self) -> Result<Vec<Lease>, Error> {
-        Ok(self.query(LEASES)?.iter().filter_map(lease).collect())
+    pub fn leases(&self) -> Result<Leases, Error> {
+        let mut leases = Leases::default();
+        for item in self.query(LEASES)? {
+            let Some(source) = item.text("sk").map(str::to_owned) else { continue };
+            match lease(&item) {
+                Some(lease) => drop(leases.known.insert(source, lease)),
+                None => drop(leases.unreadable.insert(source)),
+            }
+        }
+        Ok(leases)
     }
 
     /// All hosts that were there within a day.
@@ -91,36 +110,48 @@ impl Table {
         self.call(dynamodb::delete(&self.address(), &self.name, HOSTS, host), dynamodb::read_done)
     }
 
-    /// Takes a lease, if it is still as it was `seen` (None: not there). Returns its epoch; None if another host was
-    /// faster.
+    /// Takes a lease, if it is still as it was seen, and its holder still silent. Returns its epoch; None if another host
+    /// was faster, or the holder has shown a sign of life.
     ///
     /// # Errors
     /// If the table cannot be written.
-    pub fn take(&self, source: &str, holder: &str, seen: Option<&Lease>) -> Result<Option<u64>, Error> {
-        let epoch = seen.map_or(0, |seen| seen.epoch).saturating_add(1);
-        let mut values = json!({":holder": text(holder), ":epoch": number(epoch), ":one": number(1)});
-        let (beat, condition) = match seen {
-            None => (":one", "attribute_not_exists(pk)"),
-            Some(seen) => {
-                values[":seen"] = text(&seen.holder);
-                values[":was"] = number(seen.epoch);
-                values[":beat"] = number(seen.beat);
-                ("#beat + :one", "#holder = :seen AND #epoch = :was AND #beat = :beat")
-            }
-        };
-        let change = format!("SET #holder = :holder, #epoch = :epoch, #beat = {beat}");
-        let taken = self.change_lease(source, &change, condition, values)?;
-        Ok(taken.map(|item| item.number("epoch").unwrap_or(epoch)))
+    pub fn take(&self, taking: &Taking, holder: &str) -> Result<Option<u64>, Error> {
+        let Taking { source, seen, silent } = taking;
+        let epoch = seen.as_ref().map_or(0, |seen| seen.epoch).saturating_add(1);
+        let mut values = json!({
+            ":holder": text(holder), ":epoch": number(epoch), ":zero": number(0), ":beat": beat_of(holder),
+        });
+        let mut condition = "attribute_not_exists(pk)";
+        if let Some(seen) = seen {
+            (values[":seen"], values[":was"]) = (text(&seen.holder), number(seen.epoch));
+            condition = "#holder = :seen AND #epoch = :was";
+        }
+        let update = json!({"Update": {
+            "TableName": self.name,
+            "Key": Item::of(LEASES, source).into_value(),
+            "UpdateExpression": "SET #holder = :holder, #epoch = :epoch, #written = :zero, #beat = :beat",
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames":
+                {"#holder": "holder", "#epoch": "epoch", "#written": "written", "#beat": "beat"},
+            "ExpressionAttributeValues": values,
+        }});
+        let all: Vec<Value> = silent.iter().map(|silent| self.is_silent(silent)).chain([update]).collect();
+        Ok(self.transact(&all)?.then_some(epoch))
     }
 
-    /// Renews a lease. Returns false if it is no longer this holder's, or of another epoch.
-    ///
-    /// # Errors
-    /// If the table cannot be written.
-    pub fn renew(&self, source: &str, holder: &str, epoch: u64) -> Result<bool, Error> {
-        let values = json!({":holder": text(holder), ":epoch": number(epoch), ":one": number(1)});
-        let renewed = self.change_lease(source, "SET #beat = #beat + :one", IS_HELD, values)?;
-        Ok(renewed.is_some())
+    /// The part of a transaction that lets it happen only while a host shows no sign of life.
+    fn is_silent(&self, silent: &Silent) -> Value {
+        let mut check = json!({
+            "TableName": self.name,
+            "Key": Item::of(HOSTS, &silent.host).into_value(),
+            "ConditionExpression": "attribute_not_exists(pk)",
+        });
+        if let Some(beat) = silent.beat {
+            check["ConditionExpression"] = "#beat = :beat".into();
+            check["ExpressionAttributeNames"] = json!({"#beat": "beat"});
+            check["ExpressionAttributeValues"] = json!({":beat": number(beat)});
+        }
+        json!({ "ConditionCheck": check })
     }
 
     /// Gives a lease up. Returns false if it was gone already.
@@ -128,30 +159,23 @@ impl Table {
     /// # Errors
     /// If the table cannot be written.
     pub fn release(&self, source: &str, holder: &str, epoch: u64) -> Result<bool, Error> {
-        let values = json!({":holder": text(holder), ":epoch": number(epoch), ":one": number(1), ":nobody": text(NOBODY)});
-        let change = "SET #holder = :nobody, #beat = #beat + :one";
-        Ok(self.change_lease(source, change, IS_HELD, values)?.is_some())
+        let input = json!({
+            "Key": Item::of(LEASES, source).into_value(),
+            "UpdateExpression": "SET #holder = :nobody, #beat = :beat",
+            "ConditionExpression": IS_HELD,
+            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch", "#beat": "beat"},
+            "ExpressionAttributeValues":
+                {":holder": text(holder), ":epoch": number(epoch), ":nobody": text(NOBODY), ":beat": beat_of(NOBODY)},
+        });
+        self.update(input)
     }
 
     /// A source's checkpoints and delivered events.
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn load(&self, source: &str) -> Result<Polled, Error> {
-        let mut polled = Polled::default();
-        for item in self.query(&pk(source))? {
-            let Some(sk) = item.text("sk") else { continue };
-            if let Some(part) = sk.strip_prefix(CHECKPOINT) {
-                let value = item.text("value").unwrap_or_default().to_owned();
-                polled.checkpoints.insert(part.to_owned(), value);
-            } else if sk.starts_with(SEEN) {
-                polled.seen.extend(unpacked(&item.bytes("ids").unwrap_or_default()));
-            }
-        }
-        // The latest, as many as a source keeps.
-        polled.seen.sort_by_key(|seen| std::cmp::Reverse(seen.time));
-        polled.seen.truncate(POLL_SEEN_MAX);
-        Ok(polled)
+    pub fn load(&self, source: &str) -> Result<Known, Error> {
+        Ok(known(&self.query(&pk(source))?))
     }
 
     /// Writes a source's marks. Returns false if the lease is no longer this holder's, or of another epoch: then
@@ -160,7 +184,10 @@ impl Table {
     /// # Errors
     /// If the table cannot be written. Some of them may be written then; writing them again changes nothing.
     pub fn save(&self, lease: &Held<'_>, pending: &Pending, number: u64) -> Result<bool, Error> {
-        let mut writes = Vec::new();
+        let account = pending.account.iter();
+        let account =
+            account.map(|account| Item::of(&pk(lease.source), ACCOUNT).with("value", text(account)));
+        let mut writes: Vec<Value> = account.map(|item| self.put(item)).collect();
         // A checkpoint says that the events before it are known.
         let expires = self.now().saturating_add(seconds(FLEET_SEEN_AGE));
         for (part, seen) in pending.seen.chunks(FLEET_SEEN_PER_ITEM).enumerate() {
@@ -188,7 +215,8 @@ impl Table {
         }
     }
 
-    /// Makes the table forget a source: the host that holds its lease loses it, and the source starts again from the beginning.
+    /// Makes the table forget a source: the host that holds its lease loses it, and the source starts again from the
+    /// beginning. A lease that cannot be read is replaced.
     ///
     /// # Errors
     /// If the table cannot be used. The source may be partly forgotten then; the next holder reads that again.
@@ -200,13 +228,13 @@ impl Table {
         })
     }
 
-    /// Adds checkpoints and delivered events to a source: the host that holds its lease loses it, and goes on with them.
+    /// Adds checkpoints, their account and delivered events to a source: the host that holds its lease loses it, and goes on with them.
     ///
     /// # Errors
     /// If the table cannot be used. Some of them may be written then.
-    pub fn restore(&self, source: &str, polled: Polled) -> Result<(), Error> {
-        let Polled { checkpoints, seen, .. } = polled;
-        let pending = Pending { checkpoints, seen, forget_before: None };
+    pub fn restore(&self, source: &str, known: Known) -> Result<(), Error> {
+        let Known { polled: Polled { checkpoints, seen, .. }, account } = known;
+        let pending = Pending { account, checkpoints, seen, forget_before: None };
         self.between_holders(source, |nobody| self.save(nobody, &pending, 0))
     }
 
@@ -217,14 +245,31 @@ impl Table {
         change: impl Fn(&Held<'_>) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         for _ in 0..FLEET_FORGET_ATTEMPTS {
-            let seen = self.leases()?.into_iter().find(|lease| lease.source == source);
-            let Some(epoch) = self.take(source, NOBODY, seen.as_ref())? else { continue };
+            let mut leases = self.leases()?;
+            if leases.unreadable.contains(source) {
+                self.replace_lease(source)?;
+                continue;
+            }
+            // Its holder may be alive.
+            let taking =
+                Taking { source: source.to_owned(), seen: leases.known.remove(source), silent: None };
+            let Some(epoch) = self.take(&taking, NOBODY)? else { continue };
             if change(&Held { source, holder: NOBODY, epoch })? {
                 return Ok(());
             }
         }
         let why = "its lease changes all the time: stop the collectors that poll it, and try again";
         Err(Error::setup("dynamodb:UpdateItem", source, crate::aws::Kind::Changed, why))
+    }
+
+    /// Replaces a lease, whatever it has, by one that nobody holds. Its epoch is the time, since that of the one before
+    /// is not known and must not come again.
+    fn replace_lease(&self, source: &str) -> Result<(), Error> {
+        let item = Item::of(LEASES, source)
+            .with("holder", text(NOBODY))
+            .with("epoch", number(self.now()))
+            .with("beat", beat_of(NOBODY));
+        self.call(dynamodb::put(&self.address(), &self.name, item), dynamodb::read_done)
     }
 
     /// The object with this key.
@@ -279,11 +324,19 @@ impl Table {
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": own.chain(more).collect::<Map<_, _>>(),
         });
-        match self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_failed_condition() => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.update(input)
+    }
+
+    /// Updates an item. Returns false if the condition does not hold.
+    fn update(&self, input: Value) -> Result<bool, Error> {
+        if_allowed(
+            self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated).map(drop),
+        )
+    }
+
+    /// Makes all writes of a transaction, or none. Returns false if a condition of one does not hold.
+    fn transact(&self, writes: &[Value]) -> Result<bool, Error> {
+        if_allowed(self.call(dynamodb::transact(&self.address(), writes), dynamodb::read_done))
     }
 
     /// Makes some unconditional writes of different items, as many as a batch can have. Returns those that were not made.
@@ -377,10 +430,8 @@ impl Table {
         for writes in writes.chunks(FLEET_WRITES_MAX - 1) {
             let mut all = vec![self.claim(lease, number)];
             all.extend_from_slice(writes);
-            match self.call(dynamodb::transact(&self.address(), &all), dynamodb::read_done) {
-                Ok(()) => (),
-                Err(error) if error.is_failed_condition() => return Ok(false),
-                Err(error) => return Err(error),
+            if !self.transact(&all)? {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -409,29 +460,6 @@ impl Table {
         json!({"Delete": {"TableName": self.name, "Key": Item::of(pk, sk).into_value()}})
     }
 
-    /// Updates a lease. Change and condition together use all of its attributes, and all `values`: DynamoDB refuses names
-    /// and values that are not used. None if the condition does not hold.
-    fn change_lease(
-        &self,
-        source: &str,
-        change: &str,
-        condition: &str,
-        values: Value,
-    ) -> Result<Option<Item>, Error> {
-        let input = json!({
-            "Key": Item::of(LEASES, source).into_value(),
-            "UpdateExpression": change,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch", "#beat": "beat"},
-            "ExpressionAttributeValues": values,
-        });
-        match self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated) {
-            Ok(item) => Ok(Some(item)),
-            Err(error) if error.is_failed_condition() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     fn query(&self, pk: &str) -> Result<Vec<Item>, Error> {
         let (mut items, mut start) = (Vec::new(), None);
         loop {
@@ -443,14 +471,23 @@ impl Table {
         }
     }
 
+    /// Makes a call. A lease does not wait for retries: a failed call is made again a little later. Only one that met a
+    /// transaction, which DynamoDB refuses to wait for, is repeated here.
     fn call<T>(
         &self,
         request: Request,
-        read: impl FnMut(&[u8]) -> Result<T, crate::aws::Unusable>,
+        mut read: impl FnMut(&[u8]) -> Result<T, crate::aws::Unusable>,
     ) -> Result<T, Error> {
         let (response_timeout, time_limit) = (FLEET_CALL_TIMEOUT, Some(FLEET_CALL_TIMEOUT));
-        // A lease does not wait for retries: a failed call is made again a little later.
-        self.client.tried_once().call_and_read(&Request { response_timeout, time_limit, ..request }, read)
+        let request = Request { response_timeout, time_limit, ..request };
+        let client = self.client.tried_once();
+        for _ in 1..FLEET_CONFLICTS_MAX {
+            match client.call_and_read(&request, &mut read) {
+                Err(error) if error.is_conflict() => thread::sleep(FLEET_CONFLICT_WAIT),
+                done => return done,
+            }
+        }
+        client.call_and_read(&request, read)
     }
 
     fn address(&self) -> Address<'_> {
@@ -472,6 +509,21 @@ pub struct Held<'a> {
     pub epoch: u64,
 }
 
+/// The outcome of a conditional write: false if its condition does not hold.
+fn if_allowed(written: Result<(), Error>) -> Result<bool, Error> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_failed_condition() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The lease's attribute `beat`. Version 0.1.0 counts its renewals there and takes a lease whose count stands still; it
+/// leaves one alone in which it finds no number.
+fn beat_of(holder: &str) -> Value {
+    if holder == NOBODY { number(0) } else { text("of its holder") }
+}
+
 /// The condition of everything that a holder does.
 const IS_HELD: &str = "#holder = :holder AND #epoch = :epoch";
 
@@ -479,14 +531,33 @@ fn pk(source: &str) -> String {
     format!("source/{source}")
 }
 
-/// None: an item of another program, or of another version of this one.
+/// None: it is not as this program writes it, or has no next epoch.
 fn lease(item: &Item) -> Option<Lease> {
     Some(Lease {
         source: item.text("sk")?.to_owned(),
         holder: item.text("holder")?.to_owned(),
-        epoch: item.number("epoch")?,
-        beat: item.number("beat")?,
+        epoch: item.number("epoch").filter(|epoch| *epoch < u64::MAX)?,
     })
+}
+
+/// Reads a source's items. A value that is no text stands for itself, so that whoever needs it can refuse it.
+fn known(items: &[Item]) -> Known {
+    let mut known = Known::default();
+    for item in items {
+        let Some(sk) = item.text("sk") else { continue };
+        let value = || item.text("value").map_or_else(|| item.shown("value"), str::to_owned);
+        if let Some(part) = sk.strip_prefix(CHECKPOINT) {
+            known.polled.checkpoints.insert(part.to_owned(), value());
+        } else if sk == ACCOUNT {
+            known.account = Some(value());
+        } else if sk.starts_with(SEEN) {
+            known.polled.seen.extend(unpacked(&item.bytes("ids").unwrap_or_default()));
+        }
+    }
+    // The latest, as many as a source keeps.
+    known.polled.seen.sort_by_key(|seen| std::cmp::Reverse(seen.time));
+    known.polled.seen.truncate(POLL_SEEN_MAX);
+    known
 }
 
 fn host(item: &Item) -> Option<Host> {
@@ -539,7 +610,50 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use tiny_http::{Header, Response, Server};
+
     use super::*;
+
+    /// A heartbeat whose first calls are refused like this. Returns the number of calls.
+    fn beat_after(refusals: usize, code: &str, message: &str) -> (Result<(), Error>, usize) {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let table = testing::at(&format!("http://{}", server.server_addr()));
+        let serving = Arc::clone(&server);
+        let refusal =
+            json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message})
+                .to_string();
+        let id = Header::from_bytes("x-amzn-RequestId", "R1").unwrap();
+        let answering = std::thread::spawn(move || {
+            let answer = |(number, request): (usize, tiny_http::Request)| {
+                let refused = Response::from_string(&refusal).with_status_code(400);
+                let answer = if number < refusals { refused } else { Response::from_string("{}") };
+                request.respond(answer.with_header(id.clone())).unwrap();
+            };
+            serving.incoming_requests().enumerate().map(answer).count()
+        });
+        let beaten = table.beat(&Host::new("h", BTreeSet::new()));
+        server.unblock();
+        (beaten, answering.join().unwrap())
+    }
+
+    #[test]
+    fn a_call_that_meets_a_transaction_is_made_again_at_once_and_no_other() {
+        let (met, many) = ("TransactionConflictException", FLEET_CONFLICTS_MAX as usize);
+        let cancelled = "TransactionCanceledException";
+        for (refusals, code, message, works, calls) in [
+            (3, met, "Transaction is ongoing for the item", true, 4),
+            (3, cancelled, "reasons [TransactionConflict, None]", true, 4),
+            (many, met, "", false, many),
+            (3, cancelled, "reasons [TransactionConflict, ConditionalCheckFailed]", false, 1),
+            (3, "ValidationException", "", false, 1),
+        ] {
+            let (beaten, made) = beat_after(refusals, code, message);
+            assert_eq!((beaten.is_ok(), made), (works, calls), "{code} {message}: {beaten:?}");
+        }
+    }
 
     proptest::proptest! {
         /// Events come back as they were; a cut item loses only the last of them.
@@ -550,6 +664,30 @@ mod tests {
             proptest::prop_assert_eq!(unpacked(&bytes), seen.clone());
             let cut = bytes.len().saturating_sub(cut);
             proptest::prop_assert_eq!(unpacked(&bytes[..cut]), &seen[..cut / SEEN_BYTES]);
+        }
+
+        /// A checkpoint in the table is as written, or something that no source takes for a position or for nothing.
+        #[test]
+        fn a_checkpoint_of_another_type_is_not_taken_for_none(number in 0u64.., kind in 0..4) {
+            let item = Item::of("source/s", "checkpoint/");
+            let item = match kind {
+                0 => item,
+                1 => item.with("value", number.to_string().into()),
+                2 => item.with("value", dynamodb::number(number)),
+                _ => item.with("value", dynamodb::bytes(&number.to_be_bytes())),
+            };
+            let read = known(&[item]).polled.checkpoints.remove("").unwrap();
+            proptest::prop_assert!(!read.is_empty() && read.parse::<i64>().is_err(), "{read}");
+        }
+
+        /// A lease is read as written, or not at all.
+        #[test]
+        fn a_lease_of_another_form_is_not_read(epoch in "[0-9]{1,26}|[a-z]{0,3}|-1", kind in 0..3) {
+            let epoch_value = if kind == 0 { text(&epoch) } else { number(&epoch) };
+            let item = Item::of(LEASES, "1/s/r").with("epoch", epoch_value);
+            let item = if kind == 1 { item } else { item.with("holder", text("h")) };
+            let expected = epoch.parse().ok().filter(|epoch| kind == 2 && *epoch < u64::MAX);
+            proptest::prop_assert_eq!(lease(&item).map(|lease| lease.epoch), expected);
         }
 
         #[test]

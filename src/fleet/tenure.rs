@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::pending::Pending;
-use super::table::Table;
+use super::table::{Known, Table};
 use crate::aws::Error;
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
-use crate::ledger::{Mark, Polled};
+use crate::ledger::Mark;
 
 /// A source's lease. Clones share it.
 #[derive(Clone)]
@@ -31,10 +31,20 @@ struct State {
     /// Marks are being written.
     writing: bool,
     pending: Pending,
-    /// The table has been read at least once since the start.
-    informed: bool,
-    /// The other host that holds it.
+    /// The living host that holds it instead of this one.
     elsewhere: Option<String>,
+    /// The lease cannot be taken because of it.
+    trouble: Option<Trouble>,
+}
+
+/// The reason why a lease cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub message: String,
+    /// It will not go away by itself.
+    pub lasting: bool,
+    /// It is this lease's own: others can be taken.
+    pub own: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,22 +84,35 @@ impl Tenure {
         self.state().working = false;
     }
 
-    /// The other host that holds the lease. None also if that is not known yet.
+    /// The other host that holds the lease, and has shown a sign of life. None also if that is not known yet.
     pub fn elsewhere(&self) -> Option<String> {
         self.state().elsewhere.clone()
     }
 
-    /// True if the table has been read.
-    pub fn is_informed(&self) -> bool {
-        self.state().informed
+    /// The reason why the lease cannot be taken at present, if there is one.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state().trouble.clone()
     }
 
     /// The source's state in the table.
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub fn load(&self) -> Result<Polled, Error> {
+    pub fn load(&self) -> Result<Known, Error> {
         self.0.table.load(&self.0.source)
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        self.0.table.name()
+    }
+
+    /// Records with the next step that the source's checkpoints are of this account.
+    pub fn belongs_to(&self, account: &str) {
+        let mut state = self.state();
+        if state.held.is_some() {
+            state.pending.account = Some(account.to_owned());
+        }
     }
 
     /// Records a step of the source, soon and in order. Without the lease it is dropped: the host that has it reads
@@ -148,11 +171,14 @@ impl Tenure {
         state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
     }
 
-    /// Notes what the table says of the source.
+    /// Notes which living host holds the lease instead, as the table says.
     pub fn inform(&self, elsewhere: Option<&str>) {
-        let mut state = self.state();
-        state.informed = true;
-        state.elsewhere = elsewhere.map(str::to_owned);
+        self.state().elsewhere = elsewhere.map(str::to_owned);
+    }
+
+    /// Notes at the end of a round why the lease could not be taken. None: it could.
+    pub fn troubled(&self, trouble: Option<Trouble>) {
+        self.state().trouble = trouble;
     }
 
     /// Takes the marks to write, with their epoch. [`Tenure::written`] must follow.

@@ -5,27 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Instant;
 
-use super::lease::{Host, Lease, NOBODY};
+use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking};
 use crate::base::limits::FLEET_LEASE;
 
-/// Everything in the table, with the time since when each thing has been as it is, by this host's clock.
+/// Everything in the table, with the time since when each host has been silent, by this host's clock.
 #[derive(Debug, Default)]
 pub struct View {
-    leases: BTreeMap<String, Watched<Lease>>,
-    hosts: BTreeMap<String, Watched<Host>>,
+    leases: BTreeMap<String, Lease>,
+    hosts: BTreeMap<String, Watched>,
 }
 
 #[derive(Debug, Clone)]
-struct Watched<T> {
-    value: T,
+struct Watched {
+    host: Host,
     since: Instant,
+    /// It has beaten in this host's own eyes: one that is seen for the first time may have died long ago.
+    has_changed: bool,
 }
 
 /// The next steps of a host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Sources to take, each with the lease as it was seen; None: nobody has ever held it.
-    pub take: Vec<(String, Option<Lease>)>,
+    pub take: Vec<Taking>,
     /// Sources to hand over, because another host has fewer.
     pub give: Vec<String>,
 }
@@ -44,31 +45,40 @@ pub struct Own<'a> {
 }
 
 impl View {
-    /// Notes the table's content. What has changed is seen as of `now`.
-    pub fn observe(&mut self, leases: Vec<Lease>, hosts: Vec<Host>, now: Instant) {
-        let leases = leases.into_iter().map(|lease| (lease.source.clone(), lease)).collect();
-        let hosts = hosts.into_iter().map(|host| (host.id.clone(), host)).collect();
-        self.leases = renewed(&self.leases, leases, now);
-        self.hosts = renewed(&self.hosts, hosts, now);
+    /// Notes the table's content. A heartbeat that has changed is seen as of `now`.
+    pub fn observe(&mut self, leases: Leases, hosts: Vec<Host>, now: Instant) {
+        let watch = |host: Host| {
+            let known = self.hosts.get(&host.id);
+            let same = known.filter(|known| known.host == host);
+            let (since, has_changed) =
+                same.map_or((now, known.is_some()), |same| (same.since, same.has_changed));
+            (host.id.clone(), Watched { host, since, has_changed })
+        };
+        self.hosts = hosts.into_iter().map(watch).collect();
+        self.leases = leases.known;
     }
 
     /// The name of the host that holds the source and is alive. None: nobody, or `own`.
     pub fn holder(&self, source: &str, own: &str, now: Instant) -> Option<&str> {
-        let lease = self.leases.get(source).filter(|lease| !is_free(lease, own, now))?;
-        let name = self.hosts.get(&lease.value.holder).map(|host| host.value.name.as_str());
-        name.or(Some(&lease.value.holder))
+        let lease = self.leases.get(source).filter(|lease| !self.is_free(lease, own, now))?;
+        self.hosts.get(&lease.holder).map(|watched| watched.host.name.as_str())
+    }
+
+    /// True if the host that holds the source has shown a sign of life since it was first seen.
+    pub fn is_proven(&self, source: &str) -> bool {
+        let holder = self.leases.get(source).and_then(|lease| self.hosts.get(&lease.holder));
+        holder.is_some_and(|watched| watched.has_changed)
     }
 
     /// The living hosts, each with the number of sources that it holds.
     pub fn living(&self, now: Instant) -> impl Iterator<Item = (&Host, usize)> {
-        let living = self.hosts.values().filter(move |host| is_fresh(host, now));
-        living.map(move |host| (&host.value, self.held_by(&host.value.id, now)))
+        let living = self.hosts.values().filter(move |watched| watched.is_fresh(now));
+        living.map(|watched| (&watched.host, self.held_by(&watched.host.id)))
     }
 
     /// The number of sources that a host holds.
-    fn held_by(&self, id: &str, now: Instant) -> usize {
-        let is_its = |lease: &&Watched<Lease>| lease.value.holder == id && is_fresh(lease, now);
-        self.leases.values().filter(is_its).count()
+    fn held_by(&self, id: &str) -> usize {
+        self.leases.values().filter(|lease| lease.holder == id).count()
     }
 
     /// Plans the next steps: free sources are taken up to a fair share, and some are handed over while another host has
@@ -76,7 +86,7 @@ impl View {
     pub fn plan(&self, own: Own<'_>, now: Instant) -> Plan {
         let mut wants = self.wants(own, now);
         wants.insert(own.id, own.wanted);
-        let mut loads = self.loads(own, &wants, now);
+        let mut loads = self.loads(own, &wants);
         let mut plan = Plan::default();
         let mut free: Vec<&String> =
             own.wanted.iter().filter(|source| self.may_take(source, own, now)).collect();
@@ -85,7 +95,7 @@ impl View {
         for source in free {
             if loads[own.id] < fair_share(source, &wants) {
                 add(&mut loads, own.id, 1);
-                plan.take.push((source.clone(), self.leases.get(source).map(|lease| lease.value.clone())));
+                plan.take.push(self.taking(source, own.id));
             }
         }
         for source in own.held {
@@ -103,8 +113,8 @@ impl View {
 
     /// The sources that each other living host wants.
     fn wants<'v>(&'v self, own: Own<'_>, now: Instant) -> BTreeMap<&'v str, &'v BTreeSet<String>> {
-        let others = self.hosts.values().filter(|host| host.value.id != own.id && is_fresh(host, now));
-        others.map(|host| (host.value.id.as_str(), &host.value.sources)).collect()
+        let others = self.living(now).map(|(host, _)| host).filter(|host| host.id != own.id);
+        others.map(|host| (host.id.as_str(), &host.sources)).collect()
     }
 
     /// The number of sources that each living host holds.
@@ -112,38 +122,42 @@ impl View {
         &self,
         own: Own<'_>,
         wants: &BTreeMap<&'v str, &BTreeSet<String>>,
-        now: Instant,
     ) -> BTreeMap<&'v str, i64> {
-        let load = |id: &str| if id == own.id { own.held.len() } else { self.held_by(id, now) } as i64;
+        let load = |id: &str| if id == own.id { own.held.len() } else { self.held_by(id) } as i64;
         wants.keys().map(|id| (*id, load(id))).collect()
     }
 
     fn may_take(&self, source: &str, own: Own<'_>, now: Instant) -> bool {
-        let is_free = self.leases.get(source).is_none_or(|lease| is_free(lease, own.id, now));
+        let is_free = self.leases.get(source).is_none_or(|lease| self.is_free(lease, own.id, now));
         is_free && !own.held.contains(source) && !own.barred.contains(source)
+    }
+
+    /// True if nobody holds it, its holder is silent or gone, or its holder is this host and has lost count.
+    fn is_free(&self, lease: &Lease, own: &str, now: Instant) -> bool {
+        let lives = || self.hosts.get(&lease.holder).is_some_and(|watched| watched.is_fresh(now));
+        is_unheld(lease, own) || !lives()
+    }
+
+    fn taking(&self, source: &str, own: &str) -> Taking {
+        let seen = self.leases.get(source).cloned();
+        let silent = seen.as_ref().filter(|lease| !is_unheld(lease, own)).map(|lease| Silent {
+            host: lease.holder.clone(),
+            beat: self.hosts.get(&lease.holder).map(|watched| watched.host.beat),
+        });
+        Taking { source: source.to_owned(), seen, silent }
     }
 }
 
-fn renewed<T: Clone + PartialEq>(
-    known: &BTreeMap<String, Watched<T>>,
-    seen: BTreeMap<String, T>,
-    now: Instant,
-) -> BTreeMap<String, Watched<T>> {
-    let watch = |(name, value): (String, T)| {
-        let since = known.get(&name).filter(|known| known.value == value).map_or(now, |known| known.since);
-        (name, Watched { value, since })
-    };
-    seen.into_iter().map(watch).collect()
+impl Watched {
+    /// True if it has beaten recently.
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < FLEET_LEASE
+    }
 }
 
-/// True if it changed recently.
-fn is_fresh<T>(watched: &Watched<T>, now: Instant) -> bool {
-    now.saturating_duration_since(watched.since) < FLEET_LEASE
-}
-
-/// True if nobody holds it, its holder no longer renews it, or its holder is this host and has lost count.
-fn is_free(lease: &Watched<Lease>, own: &str, now: Instant) -> bool {
-    [NOBODY, own].contains(&lease.value.holder.as_str()) || !is_fresh(lease, now)
+/// True if no other host holds it.
+fn is_unheld(lease: &Lease, own: &str) -> bool {
+    [NOBODY, own].contains(&lease.holder.as_str())
 }
 
 /// The number of sources that a host may hold and still take this one: those of all hosts that want it, divided among
@@ -188,8 +202,13 @@ mod tests {
         }
     }
 
-    fn lease(source: &str, holder: &str, beat: u64) -> Lease {
-        Lease { source: source.into(), holder: holder.into(), epoch: 1, beat }
+    fn lease(source: &str, holder: &str) -> Lease {
+        Lease { source: source.into(), holder: holder.into(), epoch: 1 }
+    }
+
+    fn leases(held: &[(&str, &str)]) -> Leases {
+        let known = held.iter().map(|(source, holder)| ((*source).to_owned(), lease(source, holder)));
+        Leases { known: known.collect(), ..Leases::default() }
     }
 
     fn plan(view: &View, id: &str, wanted: &[&str], held: &[&str], now: Instant) -> Plan {
@@ -198,7 +217,7 @@ mod tests {
     }
 
     fn taken(plan: &Plan) -> BTreeSet<String> {
-        plan.take.iter().map(|(source, _)| source.clone()).collect()
+        plan.take.iter().map(|taking| taking.source.clone()).collect()
     }
 
     #[test]
@@ -208,20 +227,40 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_free_only_when_it_has_not_changed_for_its_term_in_the_own_eyes() {
+    fn a_lease_is_free_only_when_its_holder_was_silent_for_its_term_in_the_own_eyes() {
         let (mut view, start) = (View::default(), Instant::now());
-        let hosts = || vec![host("b", &["1"], 0)];
-        view.observe(vec![lease("1", "b", 0)], hosts(), start);
+        let held = || leases(&[("1", "b")]);
+        view.observe(held(), vec![host("b", &["1"], 6)], start);
         let soon = start + FLEET_LEASE - Duration::from_millis(1);
         assert_eq!(view.holder("1", "a", soon), Some("host b"));
         assert!(plan(&view, "a", &["1"], &[], soon).take.is_empty());
-        assert_eq!(taken(&plan(&view, "a", &["1"], &[], start + FLEET_LEASE)), set(&["1"]));
-        // Renewed: its term begins again when that is seen.
-        view.observe(vec![lease("1", "b", 1)], hosts(), soon);
+        let silent = Some(Silent { host: "b".into(), beat: Some(6) });
+        let taking = Taking { source: "1".into(), seen: Some(lease("1", "b")), silent };
+        assert_eq!(plan(&view, "a", &["1"], &[], start + FLEET_LEASE).take, [taking]);
+        // It beats: its term begins again when that is seen.
+        view.observe(held(), vec![host("b", &["1"], 7)], soon);
         assert!(plan(&view, "a", &["1"], &[], start + FLEET_LEASE).take.is_empty());
         assert_eq!(view.holder("1", "a", soon + FLEET_LEASE), None);
-        view.observe(vec![lease("1", NOBODY, 1)], hosts(), soon);
+        view.observe(leases(&[("1", NOBODY)]), vec![host("b", &["1"], 7)], soon);
         assert_eq!(view.holder("1", "a", soon), None);
+        assert_eq!(plan(&view, "a", &["1"], &[], soon).take[0].silent, None, "nobody's heart counts");
+    }
+
+    #[test]
+    fn the_lease_of_a_host_that_is_not_there_is_free_while_it_stays_away() {
+        let (mut view, now) = (View::default(), Instant::now());
+        view.observe(leases(&[("1", "b")]), vec![], now);
+        let silent = Some(Silent { host: "b".into(), beat: None });
+        assert_eq!(plan(&view, "a", &["1"], &[], now).take[0].silent, silent);
+    }
+
+    #[test]
+    fn the_first_look_at_a_host_is_no_sign_of_life() {
+        let (mut view, start) = (View::default(), Instant::now());
+        for (beat, is_sign) in [(7, false), (7, false), (8, true), (8, true)] {
+            view.observe(leases(&[("1", "b")]), vec![host("b", &["1"], beat)], start);
+            assert_eq!((view.holder("1", "a", start), view.is_proven("1")), (Some("host b"), is_sign));
+        }
     }
 
     #[test]
@@ -230,30 +269,22 @@ mod tests {
         let living = |view: &View, now| {
             view.living(now).map(|(host, held)| (host.id.clone(), held)).collect::<Vec<_>>()
         };
-        let leases = || vec![lease("1", "a", 0), lease("2", "b", 0), lease("3", "b", 0)];
-        view.observe(leases(), vec![host("a", &[], 0), host("b", &[], 0)], start);
+        let held = || leases(&[("1", "a"), ("2", "b"), ("3", "b")]);
+        view.observe(held(), vec![host("a", &[], 0), host("b", &[], 0)], start);
         assert_eq!(living(&view, start), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
-        view.observe(leases(), vec![host("a", &[], 1), host("b", &[], 0)], start + FLEET_LEASE);
-        assert_eq!(living(&view, start + FLEET_LEASE), [("a".to_owned(), 0)], "a beats, but renews nothing");
+        view.observe(held(), vec![host("a", &[], 1), host("b", &[], 0)], start + FLEET_LEASE);
+        assert_eq!(living(&view, start + FLEET_LEASE), [("a".to_owned(), 1)]);
     }
 
     #[test]
     fn a_newcomer_gets_its_share_and_nothing_more_is_moved_then() {
         let (mut view, now) = (View::default(), Instant::now());
         let sources = ["1", "2", "3", "4", "5"];
-        view.observe(
-            sources.iter().map(|source| lease(source, "a", 0)).collect(),
-            vec![host("b", &sources, 0)],
-            now,
-        );
+        view.observe(leases(&sources.map(|source| (source, "a"))), vec![host("b", &sources, 0)], now);
         assert_eq!(plan(&view, "a", &sources, &sources, now).give.len(), 2);
         assert!(plan(&view, "a", &sources, &sources[..3], now).give.len() <= 1, "b will have two");
         view.observe(
-            sources
-                .iter()
-                .enumerate()
-                .map(|(n, source)| lease(source, if n < 3 { "a" } else { "b" }, 0))
-                .collect(),
+            leases(&[("1", "a"), ("2", "a"), ("3", "a"), ("4", "b"), ("5", "b")]),
             vec![host("b", &sources, 0)],
             now,
         );
@@ -263,7 +294,7 @@ mod tests {
     #[test]
     fn a_source_that_only_one_host_wants_stays_there() {
         let (mut view, now) = (View::default(), Instant::now());
-        view.observe(vec![], vec![host("b", &["5"], 0)], now);
+        view.observe(Leases::default(), vec![host("b", &["5"], 0)], now);
         let all = ["1", "2", "3", "4"];
         assert_eq!(taken(&plan(&view, "a", &all, &[], now)), set(&all));
         assert!(plan(&view, "a", &all, &all, now).give.is_empty());
@@ -272,8 +303,9 @@ mod tests {
     #[test]
     fn a_host_that_has_lost_count_takes_its_own_lease_again() {
         let (mut view, now) = (View::default(), Instant::now());
-        view.observe(vec![lease("1", "a", 4)], vec![], now);
-        assert_eq!(plan(&view, "a", &["1"], &[], now).take, [("1".to_owned(), Some(lease("1", "a", 4)))]);
+        view.observe(leases(&[("1", "a")]), vec![], now);
+        let taking = Taking { source: "1".into(), seen: Some(lease("1", "a")), silent: None };
+        assert_eq!(plan(&view, "a", &["1"], &[], now).take, [taking]);
     }
 
     proptest! {
@@ -291,16 +323,16 @@ mod tests {
             for _round in 0..30 {
                 moves = 0;
                 for own in 0..hosts {
-                    let leases = names.iter().zip(&held).map(|(name, holder)| lease(name, holder, 0)).collect();
+                    let pairs: Vec<_> = names.iter().zip(&held).map(|(name, holder)| (name.as_str(), holder.as_str())).collect();
                     let mut view = View::default();
                     let all = (0..hosts).map(|n| Host { sources: wanted.clone(), ..host(&format!("h{n}"), &[], 0) });
-                    view.observe(leases, all.collect(), now);
+                    view.observe(leases(&pairs), all.collect(), now);
                     let mine = names.iter().zip(&held).filter(|(_, holder)| **holder == id(own)).map(|(name, _)| name.clone()).collect();
                     let none = BTreeSet::new();
                     let plan = view.plan(Own { id: &id(own), wanted: &wanted, held: &mine, barred: &none }, now);
                     let at = |name: &String| names.iter().position(|known| known == name).unwrap();
                     moves += plan.take.len() + plan.give.len();
-                    plan.take.iter().for_each(|(name, _)| held[at(name)] = id(own));
+                    plan.take.iter().for_each(|taking| held[at(&taking.source)] = id(own));
                     plan.give.iter().for_each(|name| held[at(name)] = NOBODY.to_owned());
                 }
             }

@@ -247,6 +247,12 @@ impl Store {
         }
     }
 
+    /// The account that a source's checkpoints are of, if it is known.
+    pub fn account(&self, source: &str) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT account FROM accounts WHERE source = ?1";
+        self.connection.query_row(sql, [source], |row| row.get(0)).optional()
+    }
+
     /// One more connection with the same scope.
     ///
     /// # Errors

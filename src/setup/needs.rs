@@ -166,6 +166,7 @@ const TABLE_ACTIONS: &[&str] = &[
     "dynamodb:UpdateItem",
     "dynamodb:DeleteItem",
     "dynamodb:BatchWriteItem",
+    "dynamodb:ConditionCheckItem",
 ];
 
 /// From AWS's list of actions and their resources.

@@ -10,7 +10,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
-use crate::ledger::{Polled, covers};
+use crate::fleet::Known;
+use crate::ledger::covers;
 use crate::pipeline;
 use crate::settings::Config;
 use ledger::Ledger;
@@ -58,7 +59,7 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
 pub fn import(config: &Config, file: &Path) -> Result<String, String> {
     let (mut ledger, destinations) = open(config)?;
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", file.display());
-    let (mut counts, mut sources) = (Counts::default(), BTreeMap::<String, Polled>::new());
+    let (mut counts, mut sources) = (Counts::default(), BTreeMap::<String, Known>::new());
     for (line, number) in BufReader::new(File::open(file).map_err(failed)?).lines().zip(1..) {
         let line = line.map_err(failed)?;
         match Line::read(&line).map_err(|error| {
@@ -74,9 +75,9 @@ pub fn import(config: &Config, file: &Path) -> Result<String, String> {
             line => line.add_to(&mut sources)?,
         }
     }
-    for (source, polled) in sources {
-        if ledger.polled(&source)?.checkpoints.is_empty() {
-            ledger.set_source(&source, polled)?;
+    for (source, known) in sources {
+        if ledger.polled(&source)?.polled.checkpoints.is_empty() {
+            ledger.set_source(&source, known)?;
             counts.sources.push(source);
         } else {
             counts.kept.push(source);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::table::Table;
 
-/// Time after the renewal of a lease at which its holder stops to poll; see `docs/fleet.md`.
+/// Time after a heartbeat at which its holder stops to poll; see `docs/fleet.md`.
 pub const TERM: Duration = Duration::from_secs(18);
 
 #[derive(Debug, Default)]
@@ -15,13 +15,15 @@ pub struct Sharing {
     pub table: Table,
     /// The leases that are held, by source.
     pub terms: BTreeMap<String, Term>,
+    /// By process: when its latest heartbeat that it knows to be written was begun.
+    pub beaten: BTreeMap<u64, Duration>,
     /// The machine that is cut off from the table.
     pub cut_off: Option<u64>,
     /// Calls that arrive when their callers have given up, with the times of it.
     late: Vec<(Duration, Call)>,
 }
 
-/// A lease as its holder may count it.
+/// A lease as its holder may count it, from its latest heartbeat.
 #[derive(Debug, Clone, Copy)]
 pub struct Term {
     /// The process that holds it.

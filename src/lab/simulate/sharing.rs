@@ -120,34 +120,36 @@ impl State {
     fn changed(&mut self, change: &Change, call: &Call, is_answered: bool, now: Duration) {
         let (pk, sk) = (change.key.0.as_str(), change.key.1.as_str());
         if pk == "leases" {
-            return self.lease_changed(sk, change, call, is_answered, now);
+            return self.lease_changed(sk, change, call, now);
+        }
+        if pk == "hosts" && is_answered && change.before != change.after {
+            return self.host_beat(call);
         }
         if let Some((source, part)) = pk.strip_prefix("source/").zip(sk.strip_prefix("checkpoint/")) {
             self.checkpoint_changed(source, part, change, call, now);
         }
     }
 
-    fn lease_changed(
-        &mut self,
-        source: &str,
-        change: &Change,
-        call: &Call,
-        is_answered: bool,
-        now: Duration,
-    ) {
+    /// A heartbeat renews all leases of its host.
+    fn host_beat(&mut self, call: &Call) {
+        let Some(sharing) = &mut self.sharing else { return };
+        sharing.beaten.insert(call.by, call.asked);
+        let held = sharing.terms.values_mut().filter(|term| term.by == call.by);
+        held.for_each(|term| term.until = term.until.max(call.asked + TERM));
+    }
+
+    fn lease_changed(&mut self, source: &str, change: &Change, call: &Call, now: Duration) {
         let of = |item: &Option<Item>, name| text_of(item.as_ref(), name).map(str::to_owned);
         let is_free = |item: &Option<Item>| of(item, "holder").is_none_or(|holder| holder == NOBODY);
-        let until = call.asked + TERM;
         let Some(sharing) = &mut self.sharing else { return };
+        let until = sharing.beaten.get(&call.by).map_or(now, |beaten| *beaten + TERM);
         if is_free(&change.after) {
             sharing.terms.remove(source);
             return self.tell(|| format!("DynamoDB: process {} gives {source} up", call.by));
         }
         let term = sharing.terms.get_mut(source);
         if of(&change.before, "epoch") == of(&change.after, "epoch") {
-            let is_renewal = of(&change.before, "beat") != of(&change.after, "beat");
-            let renewed = term.filter(|term| term.by == call.by && is_answered && is_renewal);
-            return renewed.into_iter().for_each(|term| term.until = term.until.max(until));
+            return;
         }
         let early = term.filter(|term| term.by != call.by && term.until > now).copied();
         if let Some(Term { by, until, .. }) = early {

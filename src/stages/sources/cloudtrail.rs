@@ -259,6 +259,10 @@ impl PageSource for CloudTrail {
         self.slots = 0;
     }
 
+    fn can_read(&self, part: &str, value: &str) -> bool {
+        !part.is_empty() || value.parse::<Timestamp>().is_ok()
+    }
+
     fn rewind(&mut self, moment: &Moment) -> Progress {
         let latest = whole_second(moment.latest(self.settings.start_time, self.settings.gap));
         let mut checkpoints = Vec::new();

@@ -327,6 +327,11 @@ impl PageSource for GuardDuty {
         (self.round, self.caught_up, self.mark) = (None, false, None);
     }
 
+    fn can_read(&self, part: &str, value: &str) -> bool {
+        // A detector's id has no blank.
+        part.contains(' ') || value.parse::<i64>().is_ok()
+    }
+
     fn rewind(&mut self, moment: &Moment) -> Progress {
         let latest = moment.latest(self.settings.start_time, FINDING_LATENESS).as_millisecond();
         Progress { checkpoints: rewound(&mut self.next, latest), ..Progress::default() }

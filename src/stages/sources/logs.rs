@@ -356,6 +356,11 @@ impl PageSource for Logs {
         self.reached = self.next.values().min().copied().or(self.began);
     }
 
+    fn can_read(&self, part: &str, value: &str) -> bool {
+        // A group's name has no blank.
+        part.contains(' ') || value.parse::<i64>().is_ok()
+    }
+
     fn rewind(&mut self, moment: &Moment) -> Progress {
         let latest = moment.latest(self.settings.start_time, LOG_LATENESS).as_millisecond();
         let mut checkpoints = rewound(&mut self.next, latest);

@@ -427,6 +427,13 @@ impl PageSource for Metrics {
         (self.round, self.mark, self.page) = (None, None, None);
     }
 
+    fn can_read(&self, part: &str, value: &str) -> bool {
+        match part.starts_with(BEHIND) {
+            true => value.parse::<i64>().is_ok(),
+            false => !part.is_empty() || value.parse::<Timestamp>().is_ok(),
+        }
+    }
+
     fn rewind(&mut self, moment: &Moment) -> Progress {
         let latest = self.align(moment.latest(self.settings.start_time, METRIC_DELAY).as_second());
         let mut checkpoints = Vec::new();

@@ -1,5 +1,6 @@
 //! A source's thread.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +23,17 @@ use crate::base::limits::{
     STOP_CHECK_INTERVAL,
 };
 use crate::base::runtime::{clock, thread};
+use crate::base::text::one_line;
 use crate::decode::Decoder;
-use crate::fleet::Tenure;
+use crate::fleet::{Known, Tenure, Trouble};
 use crate::handoff::{Payload, PullingId, Work, WorkSource};
 use crate::ledger::Polled;
 use crate::services::Definition;
 
 /// This many misdated answers in a row are no longer explained by a clock step.
 const MISDATED_IN_ROW: u32 = 3;
+/// Characters that are shown of a checkpoint that cannot be read.
+const SHOWN_CHARS_MAX: usize = 80;
 
 pub fn run(shared: &Arc<SharedSource>, settings: Settings) {
     let stop = settings.stop.clone();
@@ -141,8 +145,13 @@ impl PullLoop {
     /// only drains.
     fn await_turn(&self) -> bool {
         let Some(tenure) = &self.shared.tenure else { return true };
-        let (mut told, mut last_rest) = (None, clock::now());
+        let (mut told, mut trouble, mut last_rest) = (None, None, clock::now());
         while !tenure.begin() {
+            let now = tenure.trouble().filter(|trouble| trouble.own || self.settings.drain);
+            if now != trouble {
+                self.cannot_begin(now.as_ref());
+                trouble = now;
+            }
             let elsewhere = tenure.elsewhere();
             if elsewhere.is_some() && elsewhere != told {
                 let holder = elsewhere.as_deref().unwrap_or_default();
@@ -163,6 +172,15 @@ impl PullLoop {
             }
         }
         true
+    }
+
+    /// The lease cannot be taken. Without the table a drain would wait for ever; other runs are told of it by the table's own
+    /// health, and go on.
+    fn cannot_begin(&self, trouble: Option<&Trouble>) {
+        match trouble {
+            Some(trouble) => self.shared.telemetry.health.failed(trouble.message.as_str(), trouble.lasting),
+            None => self.works(),
+        }
     }
 
     /// True if this host's lease is over: nothing more may be read.
@@ -188,39 +206,92 @@ impl PullLoop {
     }
 
     fn learn(&mut self) -> Result<(), (String, bool)> {
-        let polled = self.polled()?;
+        let Known { polled, account } = self.known()?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
-        self.refuse_others()?;
+        self.refuse_others(account.as_deref())?;
         self.works();
         self.backoff.reset();
         self.resume(polled);
         Ok(())
     }
 
-    /// The delivered state: of the shared table if there is one, unless that knows nothing of the source yet.
-    fn polled(&self) -> Result<Polled, (String, bool)> {
+    /// The delivered state: of the shared table if that has checkpoints, else of the own ledger.
+    fn known(&self) -> Result<Known, (String, bool)> {
         let own = self.settings.ledger.polled(&self.shared.name);
         let own = own.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
-        let Some(tenure) = &self.shared.tenure else { return Ok(own) };
-        let shared = tenure.load().map_err(|error| (error.to_string(), !error.is_temporary()))?;
-        let is_known = !shared.checkpoints.is_empty() || !shared.seen.is_empty();
-        Ok(if is_known { Polled { term: own.term, ..shared } } else { own })
+        let (known, place) = match &self.shared.tenure {
+            None => (Known { polled: own, account: None }, "the ledger".to_owned()),
+            Some(tenure) => {
+                let shared = tenure.load().map_err(|error| (error.to_string(), !error.is_temporary()))?;
+                (self.either(own, shared), format!("the shared table {} or the ledger", tenure.table()))
+            }
+        };
+        self.refuse_unreadable(&known.polled.checkpoints, &place)?;
+        Ok(known)
     }
 
-    /// Checkpoints of another account say nothing about this one's events.
-    fn refuse_others(&self) -> Result<(), (String, bool)> {
-        let name = &self.shared.name;
-        let belongs = self.settings.ledger.belongs_to(name, &self.account);
-        match belongs.map_err(|error| (format!("the ledger cannot be used: {error}"), false))? {
-            None => Ok(()),
-            Some(other) => Err((
-                format!(
-                    "the ledger's checkpoint of {name} is of the account {other}, but the credentials are of {}: earlier events of this account would be left out. Give the input another id, or make the ledger forget (`aws-to-devo ledger forget --input {name}`)",
-                    self.account
-                ),
-                true,
-            )),
+    /// The shared state if it has a position, else the own one.
+    fn either(&self, own: Polled, shared: Known) -> Known {
+        if shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
+            return Known { polled: Polled { term: own.term, ..shared.polled }, ..shared };
         }
+        if !shared.polled.seen.is_empty() {
+            log::warn!(
+                place = self.shared.name.as_str();
+                "{}: the shared table has delivered events, but no checkpoint of this source: it was removed. Reading \
+                 begins where this host's own ledger says",
+                self.shared.name
+            );
+        }
+        let seen = [own.seen, shared.polled.seen].concat();
+        Known { polled: Polled { seen, ..own }, account: None }
+    }
+
+    /// A position that cannot be read is not taken for none: the source would begin at the present.
+    fn refuse_unreadable(
+        &self,
+        checkpoints: &BTreeMap<String, String>,
+        place: &str,
+    ) -> Result<(), (String, bool)> {
+        let is_bad =
+            |(part, value): &(&String, &String)| *part != CLOCK && !self.source.can_read(part, value);
+        let Some((part, value)) = checkpoints.iter().find(is_bad) else { return Ok(()) };
+        let (name, value) = (&self.shared.name, one_line(value));
+        let value: String = value.chars().take(SHOWN_CHARS_MAX).collect();
+        Err((
+            format!(
+                "the checkpoint {part:?} of {name} in {place} cannot be read: {value:?}. The source stands still, because without \
+                 its position events would be left out. Correct the checkpoint, or make the ledger forget \
+                 (`aws-to-devo ledger forget --input {name}`): then the source begins at its start_time"
+            ),
+            true,
+        ))
+    }
+
+    /// Checkpoints of another account say nothing about this one's events. `shared` is the account that the shared table
+    /// names; checkpoints without one become this account's.
+    fn refuse_others(&self, shared: Option<&str>) -> Result<(), (String, bool)> {
+        let (name, tenure) = (&self.shared.name, self.shared.tenure.as_ref());
+        if let Some(other) = shared.filter(|other| *other != self.account) {
+            let table = tenure.map(Tenure::table).unwrap_or_default();
+            return Err(self.of_another(&format!("shared table {table}"), other));
+        }
+        let other = self.settings.ledger.belongs_to(name, &self.account);
+        if let Some(other) = other.map_err(|error| (format!("the ledger cannot be used: {error}"), false))? {
+            return Err(self.of_another("ledger", &other));
+        }
+        if shared.is_none() {
+            tenure.into_iter().for_each(|tenure| tenure.belongs_to(&self.account));
+        }
+        Ok(())
+    }
+
+    fn of_another(&self, place: &str, other: &str) -> (String, bool) {
+        let (name, account) = (&self.shared.name, &self.account);
+        let message = format!(
+            "the {place}'s checkpoint of {name} is of the account {other}, but the credentials are of {account}: earlier events of this account would be left out. Give the input another id, or make the ledger forget (`aws-to-devo ledger forget --input {name}`)"
+        );
+        (message, true)
     }
 
     /// Resumes from the ledger's state.
@@ -656,8 +727,8 @@ impl PullLoop {
     /// Pages in flight belong to the forgotten state: their marks are ignored.
     fn begin_anew(&mut self) {
         self.await_pages();
-        match self.polled() {
-            Ok(polled) => {
+        match self.known() {
+            Ok(Known { polled, .. }) => {
                 self.say(format_args!("the ledger was made to forget this source; reading restarts"));
                 self.resume(polled);
             }

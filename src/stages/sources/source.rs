@@ -17,6 +17,10 @@ pub trait PageSource: Send {
     /// and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
 
+    /// True if this checkpoint can be read, or reading only repeats something without it. A position that cannot be read
+    /// must not be taken for none.
+    fn can_read(&self, part: &str, value: &str) -> bool;
+
     /// Corrects checkpoints that may be too late, because AWS's clock was ahead when they were recorded: those beyond
     /// [`Moment::latest`] go back to it. Called after `resume`; changes are recorded at once.
     fn rewind(&mut self, moment: &Moment) -> Progress;

@@ -180,6 +180,12 @@ impl<S: PageSource> Bench<S> {
         self.delivered.extend(bodies);
         self.seen.extend(seen);
         self.reached = self.reached.max(progress.reached);
+        let can_read =
+            |(part, value): &(String, String)| value.is_empty() || self.source.can_read(part, value);
+        assert!(
+            progress.checkpoints.iter().all(can_read),
+            "a source can read what it has written: {progress:?}"
+        );
         self.checkpoints.extend(progress.checkpoints);
         self.checkpoints.retain(|_, value| !value.is_empty());
         if let Some(oldest) = progress.forget_before {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tiny_http::{Header, Request, Response, Server};
 
@@ -14,9 +14,11 @@ use crate::ack::Outcome;
 use crate::aws::Http;
 use crate::base::budget::Budget;
 use crate::base::limits::LEDGER_SAVE_TIMEOUT;
+use crate::base::runtime::clock;
 use crate::base::stop::Stop;
 use crate::config::{self, Environment};
 use crate::decode::Bounds;
+use crate::fleet::{Table, Tenure};
 use crate::handoff::Payload;
 use crate::ledger::Ledger;
 use crate::settings;
@@ -32,6 +34,8 @@ struct Account {
     directory: TempDir,
     server: Arc<Server>,
     lookups: Arc<AtomicUsize>,
+    /// The items of the source in a shared table, if there is one.
+    shared: Arc<Mutex<Option<Vec<Value>>>>,
 }
 
 impl Account {
@@ -43,11 +47,55 @@ impl Account {
     fn with_clock(ahead: impl Fn(usize) -> i64 + Send + 'static) -> Account {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
         let lookups = Arc::new(AtomicUsize::new(0));
-        let (serving, count) = (Arc::clone(&server), Arc::clone(&lookups));
+        let shared = Arc::new(Mutex::new(None));
+        let (serving, count, items) = (Arc::clone(&server), Arc::clone(&lookups), Arc::clone(&shared));
         std::thread::spawn(move || {
-            serving.incoming_requests().for_each(|request| answer(request, &count, &ahead));
+            serving.incoming_requests().for_each(|request| match items.lock().unwrap().clone() {
+                Some(items) if is_of_table(&request) => {
+                    request.respond(Response::from_string(json!({"Items": items}).to_string())).unwrap();
+                }
+                _ => answer(request, &count, &ahead),
+            });
         });
-        Account { directory: TempDir::new().unwrap(), server, lookups }
+        Account { directory: TempDir::new().unwrap(), server, lookups, shared }
+    }
+
+    /// The lease of the source, which this host holds.
+    fn tenure(&self, http: &Http, source: &settings::Source) -> Tenure {
+        let settings = settings::SharedTable {
+            name: "t".to_owned(),
+            region: source.region.clone(),
+            claims: false,
+            credentials: source.credentials.clone(),
+            endpoints: settings::Endpoints {
+                dynamodb: Some(format!("http://{}", self.server.server_addr())),
+                ..settings::Endpoints::default()
+            },
+        };
+        let tenure = Tenure::new(&source.name, &Table::new(http, &settings, &Stop::new()));
+        tenure.grant(1, clock::now() + Duration::from_secs(600));
+        tenure
+    }
+
+    /// The trouble that stops the source before its first lookup. None if it has begun.
+    fn refusal(&self) -> Option<String> {
+        let (config, stop) = (self.config(), Stop::new());
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+        let before = self.lookups.load(Ordering::SeqCst);
+        let (poller, ledger) = self.start(&config, &telemetry, &stop, false, |_, payload, _| {
+            payload.work.ack.close(Outcome::Delivered);
+        });
+        let trouble = || poller.shared.telemetry.health.trouble().map(|trouble| trouble.message);
+        while trouble().is_none() && self.lookups.load(Ordering::SeqCst) == before {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let refusal = trouble();
+        stop.stop();
+        while !poller.is_finished() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ledger.close(LEDGER_SAVE_TIMEOUT);
+        refusal
     }
 
     fn config(&self) -> settings::Config {
@@ -111,7 +159,7 @@ impl Account {
             client,
             paces: vec![],
             ledger: ledger.clone(),
-            tenure: None,
+            tenure: self.shared.lock().unwrap().is_some().then(|| self.tenure(&http, &source)),
             budget: Budget::new(1 << 20),
             bounds: Bounds::default(),
             telemetry: Arc::clone(&telemetry.inputs[0]),
@@ -129,6 +177,17 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.server.unblock();
     }
+}
+
+fn is_of_table(request: &Request) -> bool {
+    request
+        .headers()
+        .iter()
+        .any(|header| header.field.equiv("x-amz-target") && header.value.as_str().starts_with("DynamoDB"))
+}
+
+fn item(sk: &str, value: Value) -> Value {
+    json!({"pk": {"S": "source/1/audit-events-all/audits_api/us-east-1"}, "sk": {"S": sk}, "value": value})
 }
 
 fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) -> i64) {
@@ -240,6 +299,73 @@ fn the_checkpoint_of_another_account_is_not_gone_on_from() {
 }
 
 #[test]
+fn shared_state_that_cannot_be_used_stops_a_source_and_what_is_not_there_does_not() {
+    let checkpoint = |value| item("checkpoint/", value);
+    let time = json!({"S": "2026-03-30T00:00:00Z"});
+    let cases = [
+        (vec![], None),
+        (vec![checkpoint(time.clone())], None),
+        (vec![checkpoint(time.clone()), item("account", json!({"S": ACCOUNT}))], None),
+        (vec![item("account", json!({"S": "999999999999"}))], None),
+        (
+            vec![checkpoint(time.clone()), item("account", json!({"S": "999999999999"}))],
+            Some(
+                "the shared table t's checkpoint of 1/audit-events-all/audits_api/us-east-1 is of the account 999999999999",
+            ),
+        ),
+        (vec![checkpoint(json!({"N": "5"}))], Some("cannot be read: \"attribute {\\\"N\\\":\\\"5\\\"}\"")),
+        (vec![checkpoint(json!(null))], Some("cannot be read")),
+        (
+            vec![checkpoint(json!({"S": "zzz{{"}))],
+            Some("in the shared table t or the ledger cannot be read: \"zzz{{\""),
+        ),
+        (vec![checkpoint(json!({"S": ""}))], Some("cannot be read")),
+        // A place inside a slot only saves repeats.
+        (vec![checkpoint(time), item("checkpoint/slot", json!({"S": "zzz{{"}))], None),
+    ];
+    for (items, expected) in cases {
+        let account = Account::new();
+        *account.shared.lock().unwrap() = Some(items.clone());
+        let refusal = account.refusal();
+        match expected {
+            None => assert_eq!(refusal, None, "{items:?}"),
+            Some(part) => {
+                assert!(refusal.as_ref().is_some_and(|why| why.contains(part)), "{items:?}: {refusal:?}");
+            }
+        }
+    }
+}
+
+/// The table has events of the source, but its checkpoint was removed: the own ledger says where to go on.
+#[test]
+fn a_checkpoint_that_was_removed_from_the_table_is_taken_from_the_own_ledger() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (first, second) = (texts.clone(), texts);
+    account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
+    let events = json!({"pk": {"S": "source/x"}, "sk": {"S": "seen/1/0/0"}, "ids": {"B": ""}});
+    *account.shared.lock().unwrap() =
+        Some(vec![events, item("checkpoint/ (clock)", json!({"S": "[1,1,false]"}))]);
+    let ledger = account.drain(move |_, payload| deliver(payload, &second));
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3, "nothing comes again");
+    let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
+    assert!(known.checkpoints[""].as_str() > "2026-03-30", "{known:?}");
+}
+
+#[test]
+fn a_checkpoint_of_the_ledger_that_cannot_be_read_is_not_taken_for_none() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    account.drain(move |_, payload| deliver(payload, &texts)).close(LEDGER_SAVE_TIMEOUT);
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
+    let ledger = rusqlite::Connection::open(account.directory.path().join(crate::ledger::FILE)).unwrap();
+    ledger.execute("UPDATE checkpoints SET value = 'zzz' WHERE part = ''", ()).unwrap();
+    let refusal = account.refusal();
+    assert!(
+        refusal.as_ref().is_some_and(|why| why.contains("in the ledger cannot be read: \"zzz\"")),
+        "{refusal:?}"
+    );
+}
+
+#[test]
 fn a_source_that_is_forgotten_while_it_runs_begins_anew() {
     let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
     let file = account.directory.path().join(crate::ledger::FILE);
@@ -288,14 +414,10 @@ fn pages_name_their_account_and_region() {
 }
 
 /// An account's answers, by the operation (or the path, without one) and the request's text.
-type Answers = fn(&str, &str) -> serde_json::Value;
+type Answers = fn(&str, &str) -> Value;
 
 /// Runs a source against such an account until `is_done` accepts its health and its deliveries.
-fn run_until(
-    service: serde_json::Value,
-    answers: Answers,
-    is_done: impl Fn(&telemetry::Input, &str) -> bool,
-) {
+fn run_until(service: Value, answers: Answers, is_done: impl Fn(&telemetry::Input, &str) -> bool) {
     let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
     let serving = Arc::clone(&server);
     std::thread::spawn(move || serving.incoming_requests().for_each(|request| serve(request, answers)));
@@ -347,7 +469,7 @@ fn next_in_circle(request: &str, length: u32) -> String {
     format!("token-{}-", at.map_or(0, |at| (at + 1) % length))
 }
 
-fn all_sources() -> [serde_json::Value; 4] {
+fn all_sources() -> [Value; 4] {
     let start = (Timestamp::now() - SignedDuration::from_hours(2)).to_string();
     [
         json!({"audit-events-all": {"types": ["audits_api"], "regions": ["us-east-1"], "start_time": start}}),
@@ -360,7 +482,7 @@ fn all_sources() -> [serde_json::Value; 4] {
 /// All listings of all sources, each page with the same items or with none.
 #[test]
 fn a_listing_that_leads_in_a_circle_is_told_of_for_every_source() {
-    fn circle<const LENGTH: u32, const ITEMS: bool>(operation: &str, body: &str) -> serde_json::Value {
+    fn circle<const LENGTH: u32, const ITEMS: bool>(operation: &str, body: &str) -> Value {
         let token = next_in_circle(&format!("{operation}{body}"), LENGTH);
         let item = |item| if ITEMS { json!([item]) } else { json!([]) };
         let time = Timestamp::now().as_second() - 3600;
@@ -398,7 +520,7 @@ fn a_listing_that_leads_in_a_circle_is_told_of_for_every_source() {
 
 #[test]
 fn a_log_group_whose_pages_lead_in_a_circle_does_not_hold_up_the_others() {
-    fn groups(operation: &str, body: &str) -> serde_json::Value {
+    fn groups(operation: &str, body: &str) -> Value {
         let time = (Timestamp::now().as_second() - 3600) * 1000;
         let log = |id: &str| json!([{"eventId": id, "logStreamName": "s", "timestamp": time, "message": id}]);
         match operation {
@@ -420,7 +542,7 @@ fn a_log_group_whose_pages_lead_in_a_circle_does_not_hold_up_the_others() {
 /// Each page has a new token.
 #[test]
 fn a_listing_that_brings_nothing_and_never_ends_is_told_of() {
-    fn barren(_: &str, body: &str) -> serde_json::Value {
+    fn barren(_: &str, body: &str) -> Value {
         let token =
             body.split("token-").nth(1).map_or(0, |rest| rest.split('-').next().unwrap().parse().unwrap());
         json!({"Events": [], "NextToken": format!("token-{}-", token + 1)})

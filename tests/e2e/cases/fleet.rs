@@ -219,8 +219,8 @@ fn a_host_without_the_table_stands_still_and_another_one_polls() {
     assert_eq!(hosts.figures(1), [1, GROUPS, GROUPS]);
     is_cut.store(true, Ordering::SeqCst);
     first.wait_for_log("Polled sources stand still when their leases run out");
-    // It holds nothing, and knows of nobody else.
-    first.wait_until("leases that have run out", || hosts.figures(1) == [0, 0, 0]);
+    // It holds nothing, and knows of nobody but itself.
+    first.wait_until("leases that have run out", || hosts.figures(1) == [1, 0, 0]);
     let mut second = hosts.run(2, emulator::endpoint());
     hosts.flow(&mut second, "events by the other");
     assert_eq!(hosts.figures(2)[1..], [GROUPS, GROUPS]);
@@ -254,6 +254,22 @@ fn a_forgotten_source_begins_anew_wherever_it_is_polled() {
     first.wait_until("the event again", || again() == 2);
     assert_eq!(first.stop().code, Some(0));
     assert_eq!(hosts.all_arrived("a shared source forgotten"), 1, "of this source alone");
+}
+
+#[test]
+fn a_drain_reads_on_what_a_dead_host_polled() {
+    let mut hosts = Hosts::new("drained-dead");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events");
+    first.kill();
+    hosts.put();
+    let file = hosts.lab.directory().join("host-2.json");
+    std::fs::write(&file, hosts.config(2, emulator::endpoint()).to_string()).unwrap();
+    let drain =
+        Collector::start(hosts.lab.directory(), &["run", "--drain", "--config", file.to_str().unwrap()]);
+    let ended = drain.end(Duration::from_secs(180));
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    hosts.all_arrived("a drain after the death of the host that polled");
 }
 
 #[test]

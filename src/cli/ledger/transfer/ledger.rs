@@ -1,7 +1,7 @@
 //! The two kinds of ledger, as `export` and `import` see them.
 
 use super::lines::Entry;
-use crate::ledger::Polled;
+use crate::fleet::Known;
 
 /// A ledger that can be exported and imported: the file of one host, or the table of several.
 pub trait Ledger {
@@ -14,11 +14,11 @@ pub trait Ledger {
     /// The names of all sources with checkpoints.
     fn sources(&self) -> Result<Vec<String>, String>;
 
-    fn polled(&self, source: &str) -> Result<Polled, String>;
+    fn polled(&self, source: &str) -> Result<Known, String>;
 
     /// Adds an object, unless as much or more is known of it. Returns true if it was added.
     fn add_object(&mut self, entry: Entry) -> Result<bool, String>;
 
     /// Sets the state of a source that has none.
-    fn set_source(&mut self, source: &str, polled: Polled) -> Result<(), String>;
+    fn set_source(&mut self, source: &str, known: Known) -> Result<(), String>;
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ack::Tables;
-use crate::ledger::{Identity, Place, Polled, Row, Seen};
+use crate::fleet::Known;
+use crate::ledger::{Identity, Place, Row, Seen};
 
 /// One line. Members may be added; existing ones keep their meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub enum Line {
     Object(Entry),
     /// How far a polled source is delivered.
     Checkpoint { source: String, part: String, value: String },
+    /// The AWS account that a source's checkpoints are of.
+    Account { source: String, account: String },
     /// An event that is delivered and may be read again; its id is in hexadecimal digits.
     Seen { source: String, id: String, time: i64 },
 }
@@ -97,7 +100,10 @@ impl Line {
     }
 
     /// The lines of a source.
-    pub fn of_source(source: &str, polled: &Polled) -> Vec<Line> {
+    pub fn of_source(source: &str, known: &Known) -> Vec<Line> {
+        let polled = &known.polled;
+        let account =
+            |account: &String| Line::Account { source: source.to_owned(), account: account.clone() };
         let checkpoint = |(part, value): (&String, &String)| Line::Checkpoint {
             source: source.to_owned(),
             part: part.clone(),
@@ -108,24 +114,27 @@ impl Line {
             id: format!("{:032x}", seen.id),
             time: seen.time,
         };
-        polled.checkpoints.iter().map(checkpoint).chain(polled.seen.iter().map(seen)).collect()
+        let account = known.account.iter().map(account);
+        let checkpoints = polled.checkpoints.iter().map(checkpoint);
+        account.chain(checkpoints).chain(polled.seen.iter().map(seen)).collect()
     }
 
     /// Adds the line of a source to what is known of it.
     ///
     /// # Errors
     /// If an id is unreadable.
-    pub fn add_to(self, sources: &mut BTreeMap<String, Polled>) -> Result<(), String> {
+    pub fn add_to(self, sources: &mut BTreeMap<String, Known>) -> Result<(), String> {
         match self {
             Line::Object(_) => (),
             Line::Checkpoint { source, part, value } => {
-                sources.entry(source).or_default().checkpoints.insert(part, value);
+                sources.entry(source).or_default().polled.checkpoints.insert(part, value);
             }
+            Line::Account { source, account } => sources.entry(source).or_default().account = Some(account),
             Line::Seen { source, id, time } => {
                 let id = u128::from_str_radix(&id, 16).map_err(|error| {
                     format!("the id {id:?} of an event of {source} is not hexadecimal: {error}")
                 })?;
-                sources.entry(source).or_default().seen.push(Seen { id, time });
+                sources.entry(source).or_default().polled.seen.push(Seen { id, time });
             }
         }
         Ok(())
@@ -150,12 +159,13 @@ mod tests {
             let line = Line::Object(Entry::of(row.clone(), word(1)));
             let Line::Object(entry) = Line::read(&serde_json::to_string(&line).unwrap()).unwrap() else { unreachable!() };
             proptest::prop_assert_eq!(entry.row(), row);
-            let polled = Polled { term: 0, checkpoints: [(word(2), word(3))].into(), seen: vec![Seen { id, time }] };
+            let polled = crate::ledger::Polled { term: 0, checkpoints: [(word(2), word(3))].into(), seen: vec![Seen { id, time }] };
+            let known = Known { polled, account: Some(word(5)) };
             let mut sources = BTreeMap::new();
-            for line in Line::of_source(&word(4), &polled) {
+            for line in Line::of_source(&word(4), &known) {
                 Line::read(&serde_json::to_string(&line).unwrap()).unwrap().add_to(&mut sources).unwrap();
             }
-            proptest::prop_assert_eq!(sources.remove(&word(4)), Some(polled));
+            proptest::prop_assert_eq!(sources.remove(&word(4)), Some(known));
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::ledger::Ledger;
 use super::lines::Entry;
+use crate::fleet::Known;
 use crate::ledger::{FILE, Mark, Polled, Store};
 use crate::pipeline;
 use crate::settings::Config;
@@ -43,8 +44,9 @@ impl Ledger for Local {
         Ok(sources)
     }
 
-    fn polled(&self, source: &str) -> Result<Polled, String> {
-        self.store.polled(source).map_err(text)
+    fn polled(&self, source: &str) -> Result<Known, String> {
+        let polled = self.store.polled(source).map_err(text)?;
+        Ok(Known { polled, account: self.store.account(source).map_err(text)? })
     }
 
     fn add_object(&mut self, entry: Entry) -> Result<bool, String> {
@@ -58,9 +60,12 @@ impl Ledger for Local {
         Ok(true)
     }
 
-    fn set_source(&mut self, source: &str, polled: Polled) -> Result<(), String> {
+    fn set_source(&mut self, source: &str, known: Known) -> Result<(), String> {
+        let Known { polled: Polled { checkpoints, seen, .. }, account } = known;
+        if let Some(account) = account {
+            self.store.belongs_to(source, &account).map_err(text)?;
+        }
         let term = self.store.term(source).map_err(text)?;
-        let Polled { checkpoints, seen, .. } = polled;
         let (source, checkpoints) = (source.to_owned(), checkpoints.into_iter().collect());
         let mark = Mark { source, term, checkpoints, seen, forget_before: None };
         self.store.mark(&[mark], Timestamp::now().as_second()).map_err(text)

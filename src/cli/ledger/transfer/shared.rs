@@ -4,8 +4,8 @@ use super::ledger::Ledger;
 use super::lines::Entry;
 use crate::aws::Http;
 use crate::base::stop::Stop;
-use crate::fleet::{Key, NOBODY, Record, Table};
-use crate::ledger::{Polled, covers};
+use crate::fleet::{Key, Known, NOBODY, Record, Table};
+use crate::ledger::covers;
 use crate::settings::{Config, SharedTable};
 
 pub struct Shared {
@@ -45,14 +45,14 @@ impl Ledger for Shared {
 
     fn sources(&self) -> Result<Vec<String>, String> {
         let leases = self.table.leases().map_err(|error| error.to_string())?;
-        let mut sources: Vec<String> = leases.into_iter().map(|lease| lease.source).collect();
+        let mut sources: Vec<String> = leases.known.into_keys().collect();
         sources.extend(self.sources.iter().cloned());
         sources.sort_unstable();
         sources.dedup();
         Ok(sources)
     }
 
-    fn polled(&self, source: &str) -> Result<Polled, String> {
+    fn polled(&self, source: &str) -> Result<Known, String> {
         self.table.load(source).map_err(|error| error.to_string())
     }
 
@@ -76,7 +76,7 @@ impl Ledger for Shared {
         added().map_err(|error: crate::aws::Error| error.to_string())
     }
 
-    fn set_source(&mut self, source: &str, polled: Polled) -> Result<(), String> {
-        self.table.restore(source, polled).map_err(|error| error.to_string())
+    fn set_source(&mut self, source: &str, known: Known) -> Result<(), String> {
+        self.table.restore(source, known).map_err(|error| error.to_string())
     }
 }
