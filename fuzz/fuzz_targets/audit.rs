@@ -43,7 +43,7 @@ fn check_policy(policy: &str) {
 }
 
 fn check_file(columns: &Columns, file: &[u8]) {
-    let mut reader = Reader::new(columns);
+    let mut reader = Reader::new(columns, file.len() as u64);
     // A percent-encoded key becomes shorter, and one of Parquet may be written once for many rows.
     let _ = reader.push(file, true, &mut |object| assert!(!object.key.is_empty()));
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_to_devo::aws::failure::Refusal;
 use aws_to_devo::aws::{
-    GetObject, ListObjects, cloudwatch, guardduty, listing, logs, notification, s3, sqs, sts, success,
+    GetObject, ListObjects, cloudwatch, dynamodb, guardduty, listing, logs, notification, s3, sqs, sts,
+    success,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
@@ -51,6 +52,14 @@ const READERS: &[fn(&[u8])] = &[
     },
     |body| check_refusal(body),
     |body| check_head(body),
+    |body| {
+        let Ok(page) = dynamodb::read_items(body, None) else { return };
+        let Some(next) = page.next else { return };
+        assert!(dynamodb::read_items(body, Some(&next)).is_err(), "a page that leads to itself");
+        assert!(dynamodb::read_scanned(body, Some(&next)).is_err(), "a page that leads to itself");
+    },
+    |body| drop((dynamodb::read_item(body), dynamodb::read_updated(body), dynamodb::read_done(body))),
+    |body| drop(dynamodb::read_unprocessed(body)),
 ];
 
 // Answers of AWS's APIs, from any sender: read, or refused. The first byte chooses the reader.
