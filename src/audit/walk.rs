@@ -398,7 +398,8 @@ mod tests {
                     2 => format!("{stem}z{}", zoned.strftime("%Y-%m-%d-%H")),
                     3 => format!("{stem}{}", zoned.strftime("%Y%m%d/q")),
                     4 => format!("{stem}{}/{}/{}/{:02}/v", zoned.year(), zoned.month(), zoned.day(), zoned.hour()),
-                    5 => format!("{stem}{}/copy-of-20250203", zoned.strftime("%Y/%m/%d")),
+                    // Among themselves: a page must show that dates contradict each other.
+                    5 => format!("{stem}copies/{}/copy-of-20250203", zoned.strftime("%Y/%m/%d")),
                     6 => format!("{stem}{}", zoned.strftime("%Y/%m/zz")),
                     _ => format!("{stem}year={}/month={}/day={:02}/w", zoned.year(), zoned.month(), zoned.day()),
                 }
