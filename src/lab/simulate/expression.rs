@@ -2,9 +2,19 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::table::{Item, Refusal, invalid};
+/// An item's attributes, in DynamoDB's own form.
+pub type Item = Map<String, Value>;
+
+/// The code and message with which a call is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal(pub &'static str, pub String);
+
+/// The refusal of a call that is not as DynamoDB wants it.
+pub fn invalid(why: String) -> Refusal {
+    Refusal("ValidationException", why)
+}
 
 /// An expression about an item, read from its beginning.
 pub struct Expression<'a> {

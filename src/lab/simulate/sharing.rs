@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::accounts::{Events, LAGGING};
 use super::aws::Said;
+use super::expression::{Item, Refusal};
 use super::faults::Kind;
 use super::leases::{Call, TERM, Term};
 use super::machine::MACHINES;
-use super::table::{Change, Item, Refusal, Table, cancelled, text_of};
+use super::table::{Change, Table, cancelled, text_of};
 use super::world::{Seat, State};
 use crate::aws::http::Fault;
 use crate::aws::request::Request;

@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::expression::Expression;
+use super::expression::{Expression, Item, Refusal, invalid};
 
 /// Items that one transaction, and one batch of writes, may have.
 const TRANSACTION_MAX: usize = 100;
 const BATCH_MAX: usize = 25;
 
-pub type Item = Map<String, Value>;
 /// The two keys of an item.
 pub type Key = (String, String);
 
@@ -36,10 +35,6 @@ pub struct Done {
     pub answer: Value,
     pub changes: Vec<Change>,
 }
-
-/// The code and message with which a call is refused.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refusal(pub &'static str, pub String);
 
 /// A write of a call: what becomes of an item, if the condition holds.
 struct Write<'a> {
@@ -260,10 +255,6 @@ pub fn cancelled(reasons: &str) -> Refusal {
 
 fn nothing() -> Refusal {
     invalid("a write is empty".to_owned())
-}
-
-pub fn invalid(why: String) -> Refusal {
-    Refusal("ValidationException", why)
 }
 
 #[cfg(test)]
