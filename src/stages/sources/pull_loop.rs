@@ -27,7 +27,7 @@ use crate::base::text::one_line;
 use crate::decode::Decoder;
 use crate::fleet::{Known, Tenure, Trouble};
 use crate::handoff::{Payload, PullingId, Work, WorkSource};
-use crate::ledger::Polled;
+use crate::ledger::{Mark, Polled};
 use crate::services::Definition;
 
 /// This many misdated answers in a row are no longer explained by a clock step.
@@ -206,34 +206,47 @@ impl PullLoop {
     }
 
     fn learn(&mut self) -> Result<(), (String, bool)> {
-        let Known { polled, account } = self.known()?;
+        let (Known { polled, account }, is_own) = self.known()?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
         self.refuse_others(account.as_deref())?;
+        if is_own {
+            self.share(&polled);
+        }
         self.works();
         self.backoff.reset();
         self.resume(polled);
         Ok(())
     }
 
-    /// The delivered state: of the shared table if that has checkpoints, else of the own ledger.
-    fn known(&self) -> Result<Known, (String, bool)> {
+    /// The delivered state: of the shared table if that has checkpoints, else of the own ledger, which is told by true.
+    fn known(&self) -> Result<(Known, bool), (String, bool)> {
         let own = self.settings.ledger.polled(&self.shared.name);
         let own = own.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
-        let (known, place) = match &self.shared.tenure {
-            None => (Known { polled: own, account: None }, "the ledger".to_owned()),
+        let (known, is_own, place) = match &self.shared.tenure {
+            None => (Known { polled: own, account: None }, true, "the ledger".to_owned()),
             Some(tenure) => {
                 let shared = tenure.load().map_err(|error| (error.to_string(), !error.is_temporary()))?;
-                (self.either(own, shared), format!("the shared table {} or the ledger", tenure.table()))
+                let (known, is_own) = self.either(own, shared);
+                (known, is_own, format!("the shared table {} or the ledger", tenure.table()))
             }
         };
         self.refuse_unreadable(&known.polled.checkpoints, &place)?;
-        Ok(known)
+        Ok((known, is_own))
     }
 
-    /// The shared state if it has a position, else the own one.
-    fn either(&self, own: Polled, shared: Known) -> Known {
+    /// Tells the other hosts of a state that only the own ledger has. They need all of it: a part that does not move for
+    /// a while would begin at the present on the next host.
+    fn share(&self, polled: &Polled) {
+        let Some(tenure) = &self.shared.tenure else { return };
+        let Polled { term, checkpoints, seen } = polled.clone();
+        let (source, checkpoints) = (self.shared.name.clone(), checkpoints.into_iter().collect());
+        tenure.record(&Mark { source, term, checkpoints, seen, forget_before: None });
+    }
+
+    /// The shared state if it has a position, else the own one, which is told by true.
+    fn either(&self, own: Polled, shared: Known) -> (Known, bool) {
         if shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
-            return Known { polled: Polled { term: own.term, ..shared.polled }, ..shared };
+            return (Known { polled: Polled { term: own.term, ..shared.polled }, ..shared }, false);
         }
         if !shared.polled.seen.is_empty() {
             log::warn!(
@@ -244,7 +257,7 @@ impl PullLoop {
             );
         }
         let seen = [own.seen, shared.polled.seen].concat();
-        Known { polled: Polled { seen, ..own }, account: None }
+        (Known { polled: Polled { seen, ..own }, account: None }, true)
     }
 
     /// A position that cannot be read is not taken for none: the source would begin at the present.
@@ -728,7 +741,7 @@ impl PullLoop {
     fn begin_anew(&mut self) {
         self.await_pages();
         match self.known() {
-            Ok(Known { polled, .. }) => {
+            Ok((Known { polled, .. }, _)) => {
                 self.say(format_args!("the ledger was made to forget this source; reading restarts"));
                 self.resume(polled);
             }

@@ -1,5 +1,6 @@
 //! The loop with its thread, against a test server; the test decides the outcome of the pages.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -20,7 +21,7 @@ use crate::config::{self, Environment};
 use crate::decode::Bounds;
 use crate::fleet::{Table, Tenure};
 use crate::handoff::Payload;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Mark};
 use crate::settings;
 use crate::telemetry;
 use crate::telemetry::Telemetry;
@@ -349,6 +350,40 @@ fn a_checkpoint_that_was_removed_from_the_table_is_taken_from_the_own_ledger() {
     assert_eq!(delivered.iter().collect::<String>().lines().count(), 3, "nothing comes again");
     let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
     assert!(known.checkpoints[""].as_str() > "2026-03-30", "{known:?}");
+}
+
+/// A part that does not move for a while would begin at the present on the next host.
+#[test]
+fn what_only_the_own_ledger_has_goes_to_the_table_as_a_whole() {
+    let account = Account::new();
+    account.drain(|_, payload| payload.work.ack.close(Outcome::Delivered)).close(LEDGER_SAVE_TIMEOUT);
+    let mut store =
+        crate::ledger::Store::attach(&account.directory.path().join(crate::ledger::FILE)).unwrap();
+    let source = "1/audit-events-all/audits_api/us-east-1".to_owned();
+    let checkpoints = vec![("still".to_owned(), "x".to_owned())];
+    let term = store.term(&source).unwrap();
+    store.mark(&[Mark { source, term, checkpoints, seen: Vec::new(), forget_before: None }], 0).unwrap();
+    drop(store);
+    *account.shared.lock().unwrap() = Some(Vec::new());
+    let (config, stop) = (account.config(), Stop::new());
+    let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+    let (poller, _ledger) = account.start(&config, &telemetry, &stop, false, |_, payload, _| {
+        payload.work.ack.close(Outcome::Delivered);
+    });
+    let tenure = poller.shared.tenure.clone().unwrap();
+    let (mut shared, began) = (BTreeMap::new(), std::time::Instant::now());
+    while !["", "still"].iter().all(|part| shared.contains_key(*part)) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{shared:?}");
+        if let Some((_, pending)) = tenure.take_pending() {
+            shared.extend(pending.checkpoints);
+            tenure.written(None);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stop.stop();
+    while !poller.is_finished() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
