@@ -15,8 +15,9 @@ pub struct Sharing {
     pub table: Table,
     /// The leases that are held, by source.
     pub terms: BTreeMap<String, Term>,
-    /// By process: when its latest heartbeat that it knows to be written was begun.
-    pub beaten: BTreeMap<u64, Duration>,
+    /// By host: when its latest heartbeat that it knows to be written was begun. A process that reloads becomes another
+    /// host.
+    pub beaten: BTreeMap<String, Duration>,
     /// The machine that is cut off from the table.
     pub cut_off: Option<u64>,
     /// Calls that arrive when their callers have given up, with the times of it.
@@ -24,10 +25,12 @@ pub struct Sharing {
 }
 
 /// A lease as its holder may count it, from its latest heartbeat.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Term {
     /// The process that holds it.
     pub by: u64,
+    /// The host that the process was when it took it.
+    pub host: String,
     /// Nobody else may have it before.
     pub until: Duration,
     /// The time of its source's last call.

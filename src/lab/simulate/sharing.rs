@@ -124,7 +124,7 @@ impl State {
             return self.lease_changed(sk, change, call, now);
         }
         if pk == "hosts" && is_answered && change.before != change.after {
-            return self.host_beat(call);
+            return self.host_beat(sk, call);
         }
         if let Some((source, part)) = pk.strip_prefix("source/").zip(sk.strip_prefix("checkpoint/")) {
             self.checkpoint_changed(source, part, change, call, now);
@@ -132,10 +132,10 @@ impl State {
     }
 
     /// A heartbeat renews all leases of its host.
-    fn host_beat(&mut self, call: &Call) {
+    fn host_beat(&mut self, host: &str, call: &Call) {
         let Some(sharing) = &mut self.sharing else { return };
-        sharing.beaten.insert(call.by, call.asked);
-        let held = sharing.terms.values_mut().filter(|term| term.by == call.by);
+        sharing.beaten.insert(host.to_owned(), call.asked);
+        let held = sharing.terms.values_mut().filter(|term| term.host == host);
         held.for_each(|term| term.until = term.until.max(call.asked + TERM));
     }
 
@@ -143,7 +143,8 @@ impl State {
         let of = |item: &Option<Item>, name| text_of(item.as_ref(), name).map(str::to_owned);
         let is_free = |item: &Option<Item>| of(item, "holder").is_none_or(|holder| holder == NOBODY);
         let Some(sharing) = &mut self.sharing else { return };
-        let until = sharing.beaten.get(&call.by).map_or(now, |beaten| *beaten + TERM);
+        let host = of(&change.after, "holder").unwrap_or_default();
+        let until = sharing.beaten.get(&host).map_or(now, |beaten| *beaten + TERM);
         if is_free(&change.after) {
             sharing.terms.remove(source);
             return self.tell(|| format!("DynamoDB: process {} gives {source} up", call.by));
@@ -152,7 +153,7 @@ impl State {
         if of(&change.before, "epoch") == of(&change.after, "epoch") {
             return;
         }
-        let early = term.filter(|term| term.by != call.by && term.until > now).copied();
+        let early = term.filter(|term| term.host != host && term.until > now).cloned();
         if let Some(Term { by, until, .. }) = early {
             let why = format!(
                 "process {} takes {source}, which process {by} holds until {:.3} s",
@@ -166,9 +167,9 @@ impl State {
         if !is_free(&change.before) {
             self.may_be_polled_again(source);
         }
-        let terms = self.sharing.iter_mut().map(|sharing| &mut sharing.terms);
-        let term = Term { by: call.by, until, polled: now };
-        terms.for_each(|terms| terms.extend([(source.to_owned(), term)]));
+        if let Some(sharing) = &mut self.sharing {
+            sharing.terms.insert(source.to_owned(), Term { by: call.by, host, until, polled: now });
+        }
     }
 
     /// The holder before may have sent, or may still send, what the checkpoint does not say.
@@ -231,7 +232,7 @@ impl State {
             term.polled = now;
             return;
         }
-        let term = sharing.terms.get(source).copied();
+        let term = sharing.terms.get(source).cloned();
         if !is_excused {
             let why = format!("process {by} polls {source}, whose lease is {term:?}");
             self.violated("a source is polled only by the holder of its lease", why);
