@@ -87,29 +87,31 @@ pub fn bytes(value: &[u8]) -> Value {
 
 /// Builds Query: the items with this `pk`, read consistently. `start` is the previous page's [`Items::next`].
 pub fn query(address: &Address<'_>, table: &str, pk: &str, start: Option<&Value>) -> Request {
-    let mut input = json!({
+    let input = json!({
         "TableName": table,
         "ConsistentRead": true,
         "KeyConditionExpression": "pk = :pk",
         "ExpressionAttributeValues": {":pk": text(pk)},
     });
-    if let Some(start) = start {
-        input["ExclusiveStartKey"] = start.clone();
-    }
-    DYNAMODB.call("dynamodb:Query", address, &input)
+    DYNAMODB.call("dynamodb:Query", address, &from(input, start))
 }
 
 /// Builds Scan: the items whose `pk` begins with `prefix`. `start` is the previous page's [`Items::next`].
 pub fn scan(address: &Address<'_>, table: &str, prefix: &str, start: Option<&Value>) -> Request {
-    let mut input = json!({
+    let input = json!({
         "TableName": table,
         "FilterExpression": "begins_with(pk, :prefix)",
         "ExpressionAttributeValues": {":prefix": text(prefix)},
     });
+    DYNAMODB.call("dynamodb:Scan", address, &from(input, start))
+}
+
+/// A call's input that begins after the previous page.
+fn from(mut input: Value, start: Option<&Value>) -> Value {
     if let Some(start) = start {
         input["ExclusiveStartKey"] = start.clone();
     }
-    DYNAMODB.call("dynamodb:Scan", address, &input)
+    input
 }
 
 /// Builds GetItem, which reads consistently.

@@ -79,7 +79,8 @@ pub trait Holder: Send + Sync {
     /// None: it is only asked for, or lost.
     fn held(&self) -> Option<Held>;
 
-    /// What the table does not know yet of a big object in flight; with `anyhow`, also if there is nothing new.
+    /// The progress of a big object in flight that the table does not have yet. With `anyhow`, it is also returned if
+    /// there is nothing new.
     fn unsaved(&self, held: &Held, anyhow: bool) -> Option<Record>;
 
     /// The table knows this many confirmed records.

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
-        /// Whatever others choose as names, a written record comes back.
+        /// A written record comes back, with any names.
         #[test]
         fn records_survive(
             words in proptest::collection::vec("\\PC{0,12}", 8),

@@ -49,7 +49,7 @@ impl Entry {
         *lock(&self.learnt) = Some(row);
     }
 
-    /// What another host knows of the object, as far as it was noted.
+    /// The object's entry on another host, if [`Entry::learn`] has noted one.
     pub fn learnt(&self) -> Option<Row> {
         lock(&self.learnt).clone()
     }

@@ -88,6 +88,12 @@ impl Row {
         Row { place, identity, size, records: 0, delivered: false, reason, tables, reader, at: 0 }
     }
 
+    /// True if this entry says at least as much of the same content as the other one.
+    pub fn says_as_much_as(&self, other: &Row) -> bool {
+        let is_further = self.delivered || (!other.delivered && self.records >= other.records);
+        self.identity.is_content_of(&other.identity) && is_further
+    }
+
     /// True if a message's announcement means this content. A version decides; without one the ETag does, or the
     /// checksum.
     pub fn was_announced_as(&self, asked: &Identity) -> bool {

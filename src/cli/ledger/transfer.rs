@@ -19,7 +19,7 @@ use lines::Line;
 use local::Local;
 use shared::Shared;
 
-/// What an import has done.
+/// The counts of an import.
 #[derive(Default)]
 struct Counts {
     objects: u64,

@@ -106,7 +106,7 @@ impl<'a> Common<'a> {
         if input.do_not_send { Ledger::none() } else { self.ledger.clone() }
     }
 
-    /// What other hosts know of an input's objects. None: there are none, or its objects are not sent.
+    /// The objects that an input shares with other hosts. None if there are no other hosts, or if its objects are not sent.
     pub fn shared_by(&self, input: &Input) -> Option<Objects> {
         let (fleet, _) = self.fleet.as_ref().filter(|_| !input.do_not_send)?;
         Some(fleet.objects().clone())

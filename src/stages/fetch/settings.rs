@@ -45,7 +45,7 @@ pub struct InputSettings {
     pub id: String,
     /// Its record of delivered objects.
     pub ledger: Ledger,
-    /// What other hosts collect and have delivered. None: there are none.
+    /// The objects that other hosts collect and have delivered. None if there are no other hosts.
     pub shared: Option<Objects>,
     pub missing_object: MissingObject,
     pub telemetry: Arc<telemetry::Input>,

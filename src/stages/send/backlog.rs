@@ -24,7 +24,7 @@ pub struct Backlog {
 
 impl Backlog {
     /// Notes that a batch has to wait. Returns true if batches have been waiting for [`SEND_BACKLOG_TIME`], and senders
-    /// had work for nearly all of it. That time then starts anew.
+    /// had work for nearly all of it. That time then starts again.
     pub fn grows(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         let waited = now.saturating_duration_since(since);

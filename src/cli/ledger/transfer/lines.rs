@@ -45,48 +45,39 @@ pub struct Entry {
 
 impl Entry {
     pub fn of(row: Row, outputs: String) -> Entry {
-        let Row { place, identity, size, records, delivered, reason, tables, reader, at } = row;
-        let Place { input, bucket, key } = place;
-        let Identity { version, etag, checksum } = identity;
-        let tables = tables.iter().map(|table| (table.name.to_string(), table.events, table.bytes)).collect();
+        let count = |table: &crate::ack::Table| (table.name.to_string(), table.events, table.bytes);
         Entry {
-            input,
-            bucket,
-            key,
-            etag,
-            version,
-            checksum,
-            size,
-            records,
-            delivered,
-            reason,
-            reader,
-            at,
-            tables,
+            input: row.place.input,
+            bucket: row.place.bucket,
+            key: row.place.key,
+            etag: row.identity.etag,
+            version: row.identity.version,
+            checksum: row.identity.checksum,
+            size: row.size,
+            records: row.records,
+            delivered: row.delivered,
+            reason: row.reason,
+            reader: row.reader,
+            at: row.at,
+            tables: row.tables.iter().map(count).collect(),
             outputs,
         }
     }
 
     pub fn row(self) -> Row {
-        let Entry {
-            input,
-            bucket,
-            key,
-            etag,
-            version,
-            checksum,
-            size,
-            records,
-            delivered,
-            reason,
-            reader,
-            at,
-            ..
-        } = self;
-        let (place, identity) = (Place { input, bucket, key }, Identity { version, etag, checksum });
         let mut tables = Tables::default();
         self.tables.iter().for_each(|(name, events, bytes)| tables.add(name, *events, *bytes));
-        Row { place, identity, size, records, delivered, reason, tables, reader, at }
+        Row {
+            place: Place { input: self.input, bucket: self.bucket, key: self.key },
+            identity: Identity { version: self.version, etag: self.etag, checksum: self.checksum },
+            size: self.size,
+            records: self.records,
+            delivered: self.delivered,
+            reason: self.reason,
+            tables,
+            reader: self.reader,
+            at: self.at,
+        }
     }
 }
 
@@ -146,7 +137,7 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
-        /// What is exported comes back.
+        /// An exported ledger comes back.
         #[test]
         fn lines_survive(words in proptest::collection::vec("\\PC{0,12}", 8), numbers in proptest::collection::vec(0u64..1 << 50, 4), id: u128, time: i64) {
             let word = |n: usize| words[n].clone();

@@ -52,8 +52,7 @@ impl Ledger for Local {
     fn add_object(&mut self, entry: Entry) -> Result<bool, String> {
         let row = entry.row();
         let known = self.store.rows(&row.place).map_err(text)?;
-        let mut same = known.iter().filter(|known| known.identity.is_content_of(&row.identity));
-        if same.any(|known| known.delivered || (!row.delivered && known.records >= row.records)) {
+        if known.iter().any(|known| known.says_as_much_as(&row)) {
             return Ok(false);
         }
         self.store.write([&row]).map_err(text)?;

@@ -28,9 +28,7 @@ impl Shared {
 
     /// True if the table knows as much of the content as this row says.
     fn knows(&self, known: &Record, row: &crate::ledger::Row) -> bool {
-        let is_same =
-            covers(&known.outputs, &self.destinations) && known.row.identity.is_content_of(&row.identity);
-        is_same && (known.row.delivered || (!row.delivered && known.row.records >= row.records))
+        covers(&known.outputs, &self.destinations) && known.row.says_as_much_as(row)
     }
 }
 

@@ -232,7 +232,7 @@ fn two_places_that_name_objects_are_both_read() {
     assert!(resolve(&unreadable).is_err());
 }
 
-/// Whatever an object is, its envelopes are read too, and so is each pair of a bucket and a key.
+/// The envelopes of an object of any shape are read, and so is each pair of a bucket and a key.
 #[test]
 fn nothing_hides_what_stands_beside_it() {
     let detail = |key: &str| json!({"bucket": {"name": "b"}, "object": {"key": key}});
