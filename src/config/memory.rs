@@ -52,7 +52,7 @@ impl Config {
     fn crew_of(&self, each_max: usize) -> Crew {
         let (receivers_max, senders_max) = self.shares_of(each_max);
         let per_queue = |input: &Input| input.receivers.min(receivers_max) + 1;
-        let senders = |output: &Output| output.connections_of(output.senders.min(senders_max));
+        let senders = |output: &Output| output.senders_of(output.senders.min(senders_max));
         Crew {
             queues: self.inputs.len(),
             others: THREADS_ALWAYS + (THREADS_PER_QUEUE - 1) * self.inputs.len(),
@@ -60,7 +60,9 @@ impl Config {
             fetchers: self.globals.fetchers.min(each_max),
             workers: self.globals.workers.min(each_max),
             senders: self.outputs.iter().map(senders).sum(),
-            spares: self.outputs.iter().map(Output::connections_of_spares).sum(),
+            endings: self.outputs.iter().map(|output| output.endings_of(senders(output))).sum(),
+            spares: self.outputs.iter().map(|output| output.spares).sum(),
+            spare_endings: self.outputs.iter().map(|output| output.endings_of(output.spares)).sum(),
         }
     }
 

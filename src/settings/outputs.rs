@@ -24,26 +24,22 @@ pub struct Output {
 }
 
 impl Output {
-    /// Maximum number of simultaneous connections, each of which counts as a thread.
+    /// Maximum number of simultaneous connections.
     pub fn connections(&self) -> usize {
-        self.connections_of(self.senders) + self.connections_of_spares()
+        let senders = self.senders_of(self.senders) + self.spares;
+        senders + self.endings_of(senders)
     }
 
-    /// The same with this many senders, and none that stand by. Uncompressible batches have their own sender.
-    pub fn connections_of(&self, senders: usize) -> usize {
-        (senders + usize::from(self.gzip_level.is_some())) * self.connections_of_one()
+    /// Simultaneous senders, each with its connection, of `senders` configured ones. Uncompressible batches have their own.
+    pub fn senders_of(&self, senders: usize) -> usize {
+        senders + usize::from(self.gzip_level.is_some())
     }
 
-    /// Maximum number of simultaneous connections of the senders that stand by.
-    pub fn connections_of_spares(&self) -> usize {
-        self.spares * self.connections_of_one()
-    }
-
-    /// With `confirmation: close` each sender may have earlier connections that are closing.
-    fn connections_of_one(&self) -> usize {
+    /// Maximum number of earlier connections of this many senders, which the peer still reads: see [`Confirmation::Close`].
+    pub fn endings_of(&self, senders: usize) -> usize {
         match self.confirmation {
-            Confirmation::Acknowledgement => 1,
-            Confirmation::Close => 1 + SEND_ENDINGS_MAX,
+            Confirmation::Acknowledgement => 0,
+            Confirmation::Close => senders * SEND_ENDINGS_MAX,
         }
     }
 }

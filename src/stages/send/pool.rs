@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::connection::Peer;
 use super::console::Console;
@@ -153,16 +154,17 @@ impl Senders {
             }
             _ => {
                 if let Err(batch) = self.write(batch) {
-                    self.call();
+                    let queued = clock::now();
                     self.queue(batch, &self.any);
+                    self.call(clock::since(queued));
                 }
             }
         }
     }
 
-    /// Calls a sender that stands by if the others cannot keep up.
-    fn call(&self) {
-        if let Some(standby) = self.standby.as_ref().filter(|standby| standby.shared.needs_sender()) {
+    /// After a worker has waited for this long: calls a sender that stands by if the others cannot keep up.
+    fn call(&self, waited: Duration) {
+        if let Some(standby) = self.standby.as_ref().filter(|standby| standby.shared.needs_sender(waited)) {
             // There may be none.
             let _ = standby.calls.try_send(());
         }

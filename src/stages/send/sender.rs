@@ -248,7 +248,7 @@ impl SenderThread {
         }
         let waited = clock::now();
         let taken = self.wait_for_batch(timeout);
-        self.shared.idled(clock::since(waited));
+        self.shared.telemetry.waits.send_batches.add(clock::since(waited));
         match taken {
             Ok(batch) if self.must_stay_behind(&batch) => {
                 self.kept.push_back(batch);

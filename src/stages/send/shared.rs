@@ -33,7 +33,7 @@ pub struct SharedOutput {
     pub gzip: Option<Arc<Gzip>>,
     /// The senders' shared knowledge about a peer that ends connections.
     pub caution: Arc<Mutex<Caution>>,
-    /// How long batches have been waiting for them.
+    /// How long workers have been waiting for them.
     pub backlog: Arc<Mutex<Backlog>>,
     pub telemetry: Arc<telemetry::Output>,
     /// Ends everything at once; unconfirmed batches then count as not delivered.
@@ -75,19 +75,13 @@ impl SharedOutput {
         error.is_end() && (connection.is_complete() || self.caution().has_confirmed())
     }
 
-    /// Notes that a batch has to wait. Returns true if another sender would help: not if connections may carry little
-    /// only, because the peer ends them.
-    pub fn needs_sender(&self) -> bool {
-        self.backlog().grows(clock::now()) && self.caution().allowance().is_none()
+    /// Notes that a worker has waited for this long. Returns true if another sender would help: not if connections may
+    /// carry little only, because the peer ends them.
+    pub fn needs_sender(&self, waited: Duration) -> bool {
+        self.backlog().grows(waited, clock::now()) && self.caution().allowance().is_none()
     }
 
-    /// Notes that a sender has been without work for this long.
-    pub fn idled(&self, time: Duration) {
-        self.telemetry.waits.send_batches.add(time);
-        self.backlog().idles(time);
-    }
-
-    /// Notes that batches do not wait because there are too few senders.
+    /// Notes that workers wait for another reason than that there are too few senders.
     pub fn has_other_limit(&self) {
         self.backlog().ends();
     }
