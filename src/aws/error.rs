@@ -277,6 +277,9 @@ impl Error {
                     "Is {resource} spelled correctly, and in this account and region?"
                 )))
             }
+            Kind::NotFound if action.starts_with("dynamodb:") => Some(self.or_wrong_region(&format!(
+                "Is {resource} spelled correctly, and in this account and region? `aws-to-devo cloudformation` makes it"
+            ))),
             Kind::Redirect { region: None } => Some("The bucket is in another region: set it".to_owned()),
             Kind::Redirect { region: Some(region) } => Some(format!("The bucket is in {region}")),
             Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(

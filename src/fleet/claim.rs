@@ -7,8 +7,10 @@ use super::lease::NOBODY;
 use super::objects::{Held, Holder, Objects, Reach};
 use super::record::{Key, Record};
 use crate::ack::{Ending, Outcome};
-use crate::aws::Error;
-use crate::base::limits::{FLEET_OBJECT_WAIT, FLEET_RETRY_WAIT, LEDGER_PROGRESS_BATCHES};
+use crate::aws::{Error, Kind};
+use crate::base::limits::{
+    FLEET_OBJECT_PATIENCE, FLEET_OBJECT_WAIT, FLEET_RETRY_WAIT, LEDGER_PROGRESS_BATCHES,
+};
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
@@ -29,6 +31,8 @@ struct State {
     held: Option<Held>,
     /// The claim of another host as it was first seen.
     seen: Option<(String, u64, Instant)>,
+    /// Since when the table has not said who has the object.
+    undecided: Option<Instant>,
     /// Another host has taken the claim over.
     lost: bool,
 }
@@ -40,6 +44,16 @@ pub enum Taken {
     Here,
     /// Another host has the object, or that is not known yet: ask again after this time.
     Wait(Duration),
+}
+
+/// The table's answer.
+enum Asked {
+    /// This host has the object, or there is nothing to claim.
+    Here,
+    /// Another claim of it is held.
+    Elsewhere,
+    /// The object's entry was just changed.
+    Undecided,
 }
 
 impl Claim {
@@ -65,24 +79,61 @@ impl Claim {
         match self.0.objects.reach() {
             Reach::Joining => Taken::Wait(FLEET_RETRY_WAIT),
             Reach::Away => Taken::Here,
-            Reach::Usable => self.ask(&key).unwrap_or_else(|error| {
-                self.0.objects.failed(&error);
-                Taken::Wait(FLEET_RETRY_WAIT)
-            }),
+            Reach::Usable => self.decide(self.ask(&key)),
         }
     }
 
-    fn ask(&self, key: &Key) -> Result<Taken, Error> {
+    /// No object waits for the table without end, whatever it answers: only for another host that lives.
+    fn decide(&self, asked: Result<Asked, Error>) -> Taken {
+        let is_usable = match asked {
+            Ok(Asked::Here | Asked::Elsewhere) => {
+                self.state().undecided = None;
+                let is_here = matches!(asked, Ok(Asked::Here));
+                return if is_here { Taken::Here } else { Taken::Wait(FLEET_OBJECT_WAIT) };
+            }
+            Ok(Asked::Undecided) => true,
+            Err(error) if *error.kind() == Kind::BadRequest => {
+                // Once: the ETag that a GET returns is asked for, too.
+                if self.state().undecided.is_none() {
+                    self.goes_alone(&error);
+                }
+                false
+            }
+            Err(error) => {
+                self.0.objects.failed(&error);
+                true
+            }
+        };
+        let since = *self.state().undecided.get_or_insert_with(clock::now);
+        if is_usable && clock::since(since) < FLEET_OBJECT_PATIENCE {
+            Taken::Wait(FLEET_RETRY_WAIT)
+        } else {
+            Taken::Here
+        }
+    }
+
+    /// The table has an entry that cannot be read, or refuses this one.
+    fn goes_alone(&self, error: &Error) {
+        let place = self.0.entry.place();
+        log::warn!(
+            "fleet: {error}. s3://{}/{} is collected without a claim, so another host that gets the same message sends it too; \
+             its entry is replaced when it is delivered",
+            place.bucket.escape_debug(),
+            place.key.escape_debug()
+        );
+    }
+
+    fn ask(&self, key: &Key) -> Result<Asked, Error> {
         let objects = &self.0.objects;
         if !objects.claims() {
             if let Some(record) = objects.table().object(key)? {
                 self.learn(key, &record);
             }
             objects.worked();
-            return Ok(Taken::Here);
+            return Ok(Asked::Here);
         }
         if !objects.reserve(key, Arc::new(self.clone())) {
-            return Ok(Taken::Wait(FLEET_OBJECT_WAIT));
+            return Ok(Asked::Elsewhere);
         }
         let taken = self.claim(key);
         if self.held().is_none() {
@@ -94,28 +145,28 @@ impl Claim {
         taken
     }
 
-    fn claim(&self, key: &Key) -> Result<Taken, Error> {
+    fn claim(&self, key: &Key) -> Result<Asked, Error> {
         let table = self.0.objects.table();
         if self.state().seen.is_none() && table.create_object(key, &self.fresh(key, 1))? {
             return Ok(self.hold(key, 1, 0));
         }
         let Some(record) = table.object(key)? else {
             self.state().seen = None;
-            return Ok(Taken::Wait(FLEET_RETRY_WAIT));
+            return Ok(Asked::Undecided);
         };
         let known = self.learn(key, &record);
         if known.as_ref().is_some_and(|row| row.delivered) {
-            return Ok(Taken::Here);
+            return Ok(Asked::Here);
         }
         if !self.is_free(&record) {
-            return Ok(Taken::Wait(FLEET_OBJECT_WAIT));
+            return Ok(Asked::Elsewhere);
         }
         let (epoch, saved) = (record.epoch.saturating_add(1), known.as_ref().map_or(0, |row| row.records));
         let fresh = self.fresh(key, epoch);
         let next = Record { row: known.unwrap_or_else(|| fresh.row.clone()), ..fresh };
         match table.change_object(key, &next.attributes(table.expiry()), &record.holder, record.epoch)? {
             true => Ok(self.hold(key, epoch, saved)),
-            false => Ok(Taken::Wait(FLEET_RETRY_WAIT)),
+            false => Ok(Asked::Undecided),
         }
     }
 
@@ -142,11 +193,10 @@ impl Claim {
         self.0.objects.is_gone(holder, seen)
     }
 
-    fn hold(&self, key: &Key, epoch: u64, saved: u64) -> Taken {
-        let mut state = self.state();
+    fn hold(&self, key: &Key, epoch: u64, saved: u64) -> Asked {
         let held = Some(Held { key: key.clone(), epoch, saved });
-        *state = State { held, seen: None, lost: false };
-        Taken::Here
+        *self.state() = State { held, ..State::default() };
+        Asked::Here
     }
 
     /// The record of an object of which nothing is delivered, held by this host.

@@ -56,7 +56,9 @@ struct Inner {
 #[derive(Default)]
 struct State {
     reach: Reach,
-    /// Since when every call has failed.
+    /// Since when no heartbeat could be written.
+    silent: Option<Instant>,
+    /// Since when every call about objects has failed. Heartbeats may well reach the table meanwhile.
     failing: Option<Instant>,
     hosts: Heartbeats,
     /// Claims that are held or asked for.
@@ -177,23 +179,19 @@ impl Objects {
     pub(super) fn observe(&self, hosts: &[Host], asked: Instant, doubtful: bool) {
         let mut state = self.state();
         state.hosts.observe(hosts, asked, clock::now());
-        (state.reach, state.failing) = (Reach::Usable, None);
+        (state.reach, state.silent) = (Reach::Usable, None);
         state.doubtful |= doubtful;
     }
 
-    /// A call has failed. Objects wait for the table until it has failed for a while, or will fail again for sure; then they
-    /// do so again when a heartbeat is written.
+    /// A heartbeat could not be written. Objects wait for the table until that has been so for a while, or will be so again
+    /// for sure; then they do so again when a heartbeat is written.
     pub(super) fn unreachable(&self, error: &Error) {
-        let mut state = self.state();
-        let since = *state.failing.get_or_insert_with(clock::now);
-        if clock::since(since) >= FLEET_OBJECT_PATIENCE || !error.is_temporary() {
-            state.reach = Reach::Away;
-        }
+        self.state().fails(error, |state| &mut state.silent);
     }
 
-    /// The same for a call about objects.
+    /// The same for a call about objects. After that, the first object that asks after a heartbeat decides.
     pub(super) fn failed(&self, error: &Error) {
-        self.unreachable(error);
+        self.state().fails(error, |state| &mut state.failing);
         let waiting = self.0.waiting.load(Ordering::Relaxed);
         self.0.health.failed(
             format!(
@@ -284,21 +282,30 @@ impl Objects {
             true => claim.saved(record.row.records),
             // It may have ended meanwhile.
             false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => {
-                self.lost(claim, &held);
+                // If that cannot be read, the claim is over all the same.
+                let now = self.0.table.object(&held.key).ok().flatten();
+                self.lost(claim, &held, now.as_ref());
             }
             false => (),
         }
         Ok(())
     }
 
-    fn lost(&self, claim: &Arc<dyn Holder>, held: &Held) {
+    /// The claim is over. `now`: what the table says of the object instead.
+    fn lost(&self, claim: &Arc<dyn Holder>, held: &Held, now: Option<&Record>) {
         let place = &held.key.place;
-        log::warn!(
-            "fleet: another host has taken s3://{}/{} over, because this one was silent for too long; it goes on there after \
-             the last record that this host had recorded as confirmed",
-            place.bucket.escape_debug(),
-            place.key.escape_debug()
-        );
+        let object = format!("s3://{}/{}", place.bucket.escape_debug(), place.key.escape_debug());
+        match now.filter(|now| now.holder != self.0.host) {
+            Some(_) => log::warn!(
+                "fleet: another host has taken {object} over, because this one was silent for too long; it goes on there after \
+                 the last record that this host had recorded as confirmed"
+            ),
+            None => log::warn!(
+                "fleet: the entry of {object} in the shared table {} was removed or replaced while this host collected the \
+                 object (`ledger forget`, a new table): it is returned to its queue, and collected when its message comes again",
+                self.0.table.name()
+            ),
+        }
         self.free(&held.key);
         claim.lose();
     }
@@ -362,6 +369,16 @@ impl Objects {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0.state)
+    }
+}
+
+impl State {
+    /// Notes that a call has failed, of the kind whose failures are dated by `since`.
+    fn fails(&mut self, error: &Error, since: impl FnOnce(&mut State) -> &mut Option<Instant>) {
+        let since = *since(self).get_or_insert_with(clock::now);
+        if clock::since(since) >= FLEET_OBJECT_PATIENCE || !error.is_temporary() {
+            self.reach = Reach::Away;
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::lease::NOBODY;
 use crate::ack::Tables;
 use crate::aws::dynamodb::{Item, number, text};
 use crate::base::limits::FLEET_KEY_BYTES_MAX;
@@ -44,27 +43,27 @@ impl Key {
 }
 
 impl Record {
-    /// None: an item of another program, or of another version of this one.
+    /// None: it is not as this program writes it, so another program or another version of this one has written it, or it has
+    /// no next epoch. Conditions on what was guessed would never hold.
     pub fn read(item: &Item) -> Option<Record> {
-        let own = |name| item.text(name).unwrap_or_default().to_owned();
+        let own = |name| item.text(name).map(str::to_owned);
         let input = item.text("input")?;
         let object = item.text("pk")?.strip_prefix(OBJECTS)?.strip_prefix(input)?.strip_prefix('/')?;
         let (bucket, key) = object.split_once('/')?;
         let place = Place { input: input.to_owned(), bucket: bucket.to_owned(), key: key.to_owned() };
-        let etag = item.text("sk")?.to_owned();
         let row = Row {
             place,
-            identity: Identity { version: own("version"), etag, checksum: own("checksum") },
+            identity: Identity { version: own("version")?, etag: own("sk")?, checksum: own("checksum")? },
             size: item.number("size")?,
             records: item.number("records")?,
-            delivered: item.number("delivered") == Some(1),
-            reason: own("reason"),
-            tables: tables(item.text("tables").unwrap_or_default()),
-            reader: own("reader"),
+            delivered: item.number::<u8>("delivered")? == 1,
+            reason: own("reason")?,
+            tables: tables(item.text("tables")?),
+            reader: own("reader")?,
             at: item.number("at")?,
         };
-        let holder = item.text("holder").unwrap_or(NOBODY).to_owned();
-        Some(Record { row, outputs: own("outputs"), holder, epoch: item.number("epoch").unwrap_or(0) })
+        let epoch = item.number("epoch").filter(|epoch| *epoch < u64::MAX)?;
+        Some(Record { row, outputs: own("outputs")?, holder: own("holder")?, epoch })
     }
 
     /// The attributes besides the keys. The item is removed after `expires`, in seconds since 1970.

@@ -10,7 +10,7 @@ use super::pending::Pending;
 use super::record::{Key, OBJECTS, Record};
 use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
-use crate::aws::{Client, Error, Http, Request};
+use crate::aws::{Client, Error, Http, Request, Unusable};
 use crate::base::limits::{
     FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_CONFLICT_WAIT, FLEET_CONFLICTS_MAX,
     FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM, FLEET_WRITES_MAX,
@@ -275,10 +275,20 @@ impl Table {
     /// The object with this key.
     ///
     /// # Errors
-    /// If the table cannot be read.
+    /// If the table cannot be read, or the item is not as this program writes it ([`Kind::BadRequest`](crate::aws::Kind)).
     pub fn object(&self, key: &Key) -> Result<Option<Record>, Error> {
+        let unreadable = || {
+            Unusable::odd(format!(
+                "the item with pk {:?} and sk {:?} is not as this version of aws-to-devo writes it",
+                key.pk(),
+                key.etag
+            ))
+        };
         let request = dynamodb::get(&self.address(), &self.name, &key.pk(), &key.etag);
-        Ok(self.call(request, dynamodb::read_item)?.as_ref().and_then(Record::read))
+        self.call(request, |body| match dynamodb::read_item(body)? {
+            Some(item) => Record::read(&item).map(Some).ok_or_else(unreadable),
+            None => Ok(None),
+        })
     }
 
     /// Writes an object, unless it is there already.
@@ -476,7 +486,7 @@ impl Table {
     fn call<T>(
         &self,
         request: Request,
-        mut read: impl FnMut(&[u8]) -> Result<T, crate::aws::Unusable>,
+        mut read: impl FnMut(&[u8]) -> Result<T, Unusable>,
     ) -> Result<T, Error> {
         let (response_timeout, time_limit) = (FLEET_CALL_TIMEOUT, Some(FLEET_CALL_TIMEOUT));
         let request = Request { response_timeout, time_limit, ..request };

@@ -31,6 +31,8 @@ struct Model {
     away: AtomicBool,
     /// The next batch is not carried out.
     lazy: AtomicBool,
+    /// Changes of objects whose keys end like this are throttled.
+    throttled: Mutex<Option<&'static str>>,
 }
 
 impl Model {
@@ -45,6 +47,10 @@ impl Model {
             "GetItem" => {
                 let found = items.get(&key(&input["Key"]));
                 response(200, &found.map_or(json!({}), |item| json!({"Item": item})))
+            }
+            "UpdateItem" if lock(&self.throttled).is_some_and(|end| key(&input["Key"]).0.ends_with(end)) => {
+                let error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
+                response(400, &json!({"__type": error, "message": "slow down"}))
             }
             "UpdateItem" => update(&mut items, &input),
             "BatchWriteItem" => {
@@ -305,6 +311,89 @@ fn without_the_table_objects_are_collected_and_told_of_later() {
     lab.model.away.store(false, Ordering::SeqCst);
     // What a batch leaves undone is sent again.
     lab.wait_until("all are written", || lock(&lab.model.items).len() == 3);
+}
+
+/// Heartbeats pass, and so do the other objects' calls.
+#[test]
+fn an_object_does_not_wait_without_end_for_calls_that_fail_for_it_alone() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    *lock(&lab.model.throttled) = Some("/bad");
+    let (bad, _) = one.claim("bad", Some("e"), None);
+    let mut others = 0;
+    while waits(bad.take_announced()) {
+        lab.hear(&one, &[("one", others)], clock::now());
+        let (good, entry) = one.claim(&format!("good-{others}"), Some("e"), None);
+        assert_eq!(good.take_announced(), Taken::Here);
+        assert!(good.held().is_some());
+        end(&good, &entry, Outcome::Retry, None);
+        others += 1;
+        assert!(clock::since(lab.start) < PATIENCE);
+        thread::sleep(FLEET_RETRY_WAIT);
+    }
+    assert_eq!(bad.held(), None);
+    assert!(others > 1, "it has waited for a while");
+}
+
+#[test]
+fn when_all_calls_about_objects_fail_the_next_ones_hardly_wait() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    *lock(&lab.model.throttled) = Some("");
+    let tries = |key: &str| {
+        let (claim, _) = one.claim(key, Some("e"), None);
+        let mut tries = 0;
+        while waits(claim.take_announced()) {
+            tries += 1;
+            assert!(clock::since(lab.start) < PATIENCE);
+            thread::sleep(FLEET_RETRY_WAIT);
+        }
+        tries
+    };
+    assert!(tries("first") > 1);
+    // A heartbeat that is written says nothing about other calls.
+    lab.hear(&one, &[("one", 2)], clock::now());
+    assert_eq!(tries("second"), 1);
+    assert_eq!(tries("third"), 0);
+    *lock(&lab.model.throttled) = None;
+    lab.hear(&one, &[("one", 3)], clock::now());
+    let (claim, _) = one.claim("fourth", Some("e"), None);
+    assert_eq!(claim.take_announced(), Taken::Here);
+    assert!(claim.held().is_some(), "it is claimed again");
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_holds_up_no_object_and_is_replaced() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    let (claim, entry) = one.claim("k", Some("e"), None);
+    claim.take_announced();
+    end(&claim, &entry, Outcome::Retry, None);
+    lab.wait_until("it is given up", || lab.model.only("holder") == NOBODY);
+    let sound = lock(&lab.model.items).clone();
+    let (id, item) = sound.iter().next().unwrap();
+    let names: Vec<&String> =
+        item.keys().filter(|name| !["pk", "sk", "expires"].contains(&name.as_str())).collect();
+    assert_eq!(names.len(), 13);
+    for (at, name) in names.into_iter().enumerate() {
+        let kinds = [None, Some(json!({"BOOL": true})), Some(json!({"N": "-9e37"})), Some(json!({"L": []}))];
+        let mut spoilt = item.clone();
+        match &kinds[at % kinds.len()] {
+            None => drop(spoilt.remove(name)),
+            Some(kind) => drop(spoilt.insert(name.clone(), kind.clone())),
+        }
+        lock(&lab.model.items).insert(id.clone(), spoilt);
+        let (claim, entry) = one.claim("k", Some("e"), None);
+        assert_eq!(claim.take_announced(), Taken::Here, "{name}");
+        assert_eq!((claim.take("e"), claim.held()), (Taken::Here, None), "{name}");
+        end(&claim, &entry, Outcome::Retry, None);
+    }
+    let (claim, entry) = one.claim("k", Some("e"), None);
+    assert_eq!(claim.take_announced(), Taken::Here);
+    confirm(entry.identify("e", 9, "lines"), 5, true);
+    end(&claim, &entry, Outcome::Delivered, Some(Ending::Sent));
+    let is_read = || matches!(one.objects.table().object(&Key::of(&entry.place().clone(), "e").unwrap()), Ok(Some(record)) if record.row.delivered);
+    lab.wait_until("the entry is replaced", is_read);
 }
 
 proptest! {

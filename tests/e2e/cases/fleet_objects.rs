@@ -172,7 +172,17 @@ fn a_ledger_moves_to_the_table_and_back() {
     hosts.drain(1, &alone(1));
     ledger(1, &alone(1), &["export", path]);
     let exported = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{exported}{}\n", checkpoint.replace('V', "10"))).unwrap();
+    let lines: Vec<&str> = exported.lines().filter(|line| !line.contains(r#"{"end""#)).collect();
+    // An export with one more line.
+    let with = |lines: &str, checkpoint: String| {
+        let end = format!(r#"{{"end":{{"lines":{}}}}}"#, lines.lines().count() + 1);
+        format!("{lines}\n{checkpoint}\n{end}\n")
+    };
+    let exported = lines.join("\n");
+    std::fs::write(&file, &exported).unwrap();
+    let cut = hosts.command(2, &shared(2), &["ledger", "import", path]).end(PATIENCE);
+    assert!(cut.code == Some(2) && cut.log.contains("Nothing was imported"), "log:\n{}", cut.log);
+    std::fs::write(&file, with(&exported, checkpoint.replace('V', "10"))).unwrap();
     let said = ledger(2, &shared(2), &["import", path]);
     assert!(
         said.contains("12 objects were imported into the shared table") && said.contains("1/a/b"),
@@ -180,8 +190,7 @@ fn a_ledger_moves_to_the_table_and_back() {
     );
     knows_all(2, &shared(2));
     // An import turns nothing back, and forgets nothing.
-    std::fs::write(&file, format!("{}{}\n", exported.replace("true", "false"), checkpoint.replace('V', "9")))
-        .unwrap();
+    std::fs::write(&file, with(&exported.replace("true", "false"), checkpoint.replace('V', "9"))).unwrap();
     let said = ledger(2, &shared(2), &["import", path]);
     assert!(said.contains("it knew 12 already") && said.contains("which are kept: 1/a/b"), "{said}");
     ledger(2, &shared(2), &["export", path]);
@@ -196,6 +205,54 @@ fn a_ledger_moves_to_the_table_and_back() {
     hosts.announce(&objects);
     hosts.drain(4, &shared(4));
     hosts.lab.expect_delivered(&[all_frames(&objects), objects[0].frames.clone()].concat());
+}
+
+/// Its first records are at one output only: no other one may go on after them.
+#[test]
+fn what_other_outputs_have_of_an_object_is_not_imported() {
+    let hosts = Hosts::new("other-outputs");
+    let (_, collector) = hosts.in_mid_object();
+    collector.kill();
+    let file = hosts.lab.directory().join("ledger.jsonl");
+    let path = file.to_str().unwrap();
+    let shared = hosts.config(1, emulator::endpoint());
+    let said = text(&hosts.command(1, &shared, &["ledger", "export", path]).end(PATIENCE));
+    assert!(said.contains("1 objects"), "{said}");
+    let mut other = hosts.config(2, emulator::endpoint());
+    other["outputs"]["devo_1"]["config"]["port"] = json!(9);
+    for kind in ["dynamodb", "filesystem"] {
+        if kind == "filesystem" {
+            let folder = hosts.lab.directory().join("state-alone");
+            other["globals"]["persistence"] = json!({"type": kind, "config": {"directory_name": folder}});
+        }
+        let said = text(&hosts.command(2, &other, &["ledger", "import", path]).end(PATIENCE));
+        assert!(said.contains("0 objects were imported") && said.contains("1 were left out"), "{said}");
+    }
+}
+
+#[test]
+fn entries_that_cannot_be_read_hold_up_no_object() {
+    let hosts = Hosts::new("unreadable");
+    let objects = flows(6);
+    hosts.lab.put(&objects);
+    for object in &objects {
+        let item = json!({
+            "pk": {"S": format!("object/1/{}/{}", hosts.lab.bucket, object.key)},
+            "sk": {"S": aws::etag(&hosts.lab.bucket, &object.key).trim_matches('"')},
+            "holder": {"N": "1"},
+        });
+        aws::put_item(&hosts.table, &item);
+    }
+    hosts.announce(&objects);
+    let ended = hosts.drain(1, &hosts.config(1, emulator::endpoint()));
+    assert_eq!(
+        ended.log.matches("is collected without a claim").count(),
+        objects.len(),
+        "log:\n{}",
+        ended.log
+    );
+    hosts.lab.expect_delivered(&all_frames(&objects));
+    assert_eq!(hosts.delivered(&objects), objects.len(), "they are replaced");
 }
 
 #[test]

@@ -194,6 +194,11 @@ pub fn items(table: &str) -> Vec<Value> {
     answer["Items"].as_array().unwrap().clone()
 }
 
+/// Writes an item, in DynamoDB's form.
+pub fn put_item(table: &str, item: &Value) {
+    dynamodb("PutItem", json!({"TableName": table, "Item": item}));
+}
+
 fn dynamodb(action: &str, body: Value) -> Value {
     let request = ureq::post(emulator::endpoint())
         .header("Authorization", root("dynamodb"))

@@ -3,6 +3,16 @@
 use super::lines::Entry;
 use crate::fleet::Known;
 
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    New,
+    /// As much or more is known of it.
+    Known,
+    /// The ledger cannot have it: nothing names its content, or its name is too long.
+    Nameless,
+}
+
 /// A ledger that can be exported and imported: the file of one host, or the table of several.
 pub trait Ledger {
     /// For people.
@@ -16,8 +26,8 @@ pub trait Ledger {
 
     fn polled(&self, source: &str) -> Result<Known, String>;
 
-    /// Adds an object, unless as much or more is known of it. Returns true if it was added.
-    fn add_object(&mut self, entry: Entry) -> Result<bool, String>;
+    /// Adds an object that all outputs of the configuration have as far as it says.
+    fn add_object(&mut self, entry: Entry) -> Result<Added, String>;
 
     /// Sets the state of a source that has none.
     fn set_source(&mut self, source: &str, known: Known) -> Result<(), String>;

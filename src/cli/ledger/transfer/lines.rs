@@ -20,6 +20,8 @@ pub enum Line {
     Account { source: String, account: String },
     /// An event that is delivered and may be read again; its id is in hexadecimal digits.
     Seen { source: String, id: String, time: i64 },
+    /// The last line, after this many others.
+    End { lines: u64 },
 }
 
 /// An object's entry. See [`Row`].
@@ -86,8 +88,8 @@ impl Line {
     ///
     /// # Errors
     /// If it is not one of `ledger export`.
-    pub fn read(text: &str) -> Result<Line, String> {
-        serde_json::from_str(text).map_err(|error| format!("this is no line of `ledger export`: {error}"))
+    pub fn read(text: &[u8]) -> Result<Line, String> {
+        serde_json::from_slice(text).map_err(|error| format!("this is no line of `ledger export`: {error}"))
     }
 
     /// The lines of a source.
@@ -116,7 +118,7 @@ impl Line {
     /// If an id is unreadable.
     pub fn add_to(self, sources: &mut BTreeMap<String, Known>) -> Result<(), String> {
         match self {
-            Line::Object(_) => (),
+            Line::Object(_) | Line::End { .. } => (),
             Line::Checkpoint { source, part, value } => {
                 sources.entry(source).or_default().polled.checkpoints.insert(part, value);
             }
@@ -148,13 +150,13 @@ mod tests {
             let (size, records) = (numbers[2], numbers[3]);
             let row = Row { place, identity, size, records, delivered: true, reason: word(7), tables, reader: word(0), at: time };
             let line = Line::Object(Entry::of(row.clone(), word(1)));
-            let Line::Object(entry) = Line::read(&serde_json::to_string(&line).unwrap()).unwrap() else { unreachable!() };
+            let Line::Object(entry) = Line::read(&serde_json::to_vec(&line).unwrap()).unwrap() else { unreachable!() };
             proptest::prop_assert_eq!(entry.row(), row);
             let polled = crate::ledger::Polled { term: 0, checkpoints: [(word(2), word(3))].into(), seen: vec![Seen { id, time }] };
             let known = Known { polled, account: Some(word(5)) };
             let mut sources = BTreeMap::new();
             for line in Line::of_source(&word(4), &known) {
-                Line::read(&serde_json::to_string(&line).unwrap()).unwrap().add_to(&mut sources).unwrap();
+                Line::read(&serde_json::to_vec(&line).unwrap()).unwrap().add_to(&mut sources).unwrap();
             }
             proptest::prop_assert_eq!(sources.remove(&word(4)), Some(known));
         }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::ledger::Ledger;
+use super::ledger::{Added, Ledger};
 use super::lines::Entry;
 use crate::fleet::Known;
 use crate::ledger::{FILE, Mark, Polled, Store};
@@ -49,14 +49,14 @@ impl Ledger for Local {
         Ok(Known { polled, account: self.store.account(source).map_err(text)? })
     }
 
-    fn add_object(&mut self, entry: Entry) -> Result<bool, String> {
+    fn add_object(&mut self, entry: Entry) -> Result<Added, String> {
         let row = entry.row();
         let known = self.store.rows(&row.place).map_err(text)?;
         if known.iter().any(|known| known.says_as_much_as(&row)) {
-            return Ok(false);
+            return Ok(Added::Known);
         }
         self.store.write([&row]).map_err(text)?;
-        Ok(true)
+        Ok(Added::New)
     }
 
     fn set_source(&mut self, source: &str, known: Known) -> Result<(), String> {

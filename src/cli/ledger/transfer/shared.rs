@@ -1,6 +1,6 @@
 //! The shared table, as `export` and `import` use it.
 
-use super::ledger::Ledger;
+use super::ledger::{Added, Ledger};
 use super::lines::Entry;
 use crate::aws::Http;
 use crate::base::stop::Stop;
@@ -54,22 +54,23 @@ impl Ledger for Shared {
         self.table.load(source).map_err(|error| error.to_string())
     }
 
-    fn add_object(&mut self, entry: Entry) -> Result<bool, String> {
+    fn add_object(&mut self, entry: Entry) -> Result<Added, String> {
         let outputs = entry.outputs.clone();
         let row = entry.row();
-        let Some(key) = Key::of(&row.place, &row.identity.etag) else { return Ok(false) };
+        let Some(key) = Key::of(&row.place, &row.identity.etag) else { return Ok(Added::Nameless) };
         let fresh = Record { row, outputs, holder: NOBODY.to_owned(), epoch: 1 };
         let added = || {
             if self.table.create_object(&key, &fresh)? {
-                return Ok(true);
+                return Ok(Added::New);
             }
             let Some(known) = self.table.object(&key)?.filter(|known| !self.knows(known, &fresh.row)) else {
-                return Ok(false);
+                return Ok(Added::Known);
             };
             // A host that collects it at present knows more soon.
             let next = Record { epoch: known.epoch.saturating_add(1), ..fresh.clone() };
             let attributes = next.attributes(self.table.expiry());
-            self.table.change_object(&key, &attributes, NOBODY, known.epoch)
+            let is_changed = self.table.change_object(&key, &attributes, NOBODY, known.epoch)?;
+            Ok(if is_changed { Added::New } else { Added::Known })
         };
         added().map_err(|error: crate::aws::Error| error.to_string())
     }
