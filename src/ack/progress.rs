@@ -108,6 +108,11 @@ impl Progress {
         self.decoded
     }
 
+    /// Records that were confirmed before.
+    pub fn resumed(&self) -> u64 {
+        self.resumed
+    }
+
     /// Records held back so far.
     pub fn held_back(&self) -> u64 {
         self.decoded.min(self.resumed)
@@ -116,6 +121,17 @@ impl Progress {
     /// True if nothing more of the object is to be sent. See [`Confirmed::revoke`].
     pub fn is_revoked(&self) -> bool {
         self.confirmed.0.revoked.load(Ordering::Acquire)
+    }
+
+    /// At the end of the object: true if more of its records are said to be confirmed than it has. Nothing of it was sent
+    /// then.
+    pub fn is_past_the_end(&self) -> bool {
+        self.decoded < self.resumed
+    }
+
+    /// Forgets what was confirmed earlier, because it is wrong.
+    pub fn disown(&self) {
+        *self.confirmed.lock() = Watermark::default();
     }
 
     /// The object has been decoded to its end.
@@ -183,6 +199,25 @@ mod tests {
         assert_eq!(progress.confirmed().so_far(), (0, 0));
         other.resolve(Outcome::Delivered);
         assert_eq!(progress.confirmed().so_far(), (1, 1));
+    }
+
+    #[test]
+    fn more_confirmed_records_than_there_are_are_disowned() {
+        for (resumed, decoded, is_wrong) in
+            [(0, 0, false), (3, 3, false), (3, 5, false), (3, 2, true), (3, 0, true)]
+        {
+            let mut progress = Progress::resume(resumed);
+            (0..decoded).for_each(|_| drop(progress.admit_next()));
+            assert_eq!(progress.is_past_the_end(), is_wrong, "{resumed} {decoded}");
+        }
+        let progress = Progress::resume(3);
+        progress.disown();
+        assert_eq!(progress.confirmed().so_far(), (0, 0));
+        let mut again = Progress::resume(3);
+        (0..5).for_each(|_| drop(again.admit_next()));
+        again.rewind();
+        (0..5).for_each(|_| drop(again.admit_next()));
+        assert!(!again.is_past_the_end(), "decoded again to its end");
     }
 
     #[test]

@@ -798,11 +798,13 @@ pub const FLEET_SEEN_PER_ITEM: usize = 1500;
 pub const FLEET_HOST_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Age at which the table forgets delivered events, if their source does not do so before.
 pub const FLEET_SEEN_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The longest `pk` of an item: DynamoDB's own limit.
+/// The longest `pk` and `sk` of an item: DynamoDB's own limits.
 pub const FLEET_KEY_BYTES_MAX: usize = 2048;
+pub const FLEET_SORT_KEY_BYTES_MAX: usize = 1024;
 /// Time between looks at an object that another host collects.
 pub const FLEET_OBJECT_WAIT: Duration = Duration::from_secs(2);
-/// Time between attempts to claim an object while the table does not answer, or another host was faster.
+/// Time between attempts to claim an object while the table does not answer, or another host was faster. It grows to
+/// [`FLEET_OBJECT_WAIT`], so that a throttled table is not kept throttled.
 pub const FLEET_RETRY_WAIT: Duration = Duration::from_millis(250);
 /// Objects wait this long for a table that does not answer. A late answer must not make two hosts send an object, and a
 /// table that is away must not hold up a feed.

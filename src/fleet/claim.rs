@@ -70,7 +70,8 @@ impl Claim {
     /// Claims the content with this ETag, as a GET has returned it; a claim of another content is given up. The entry
     /// learns what the table knows. While the table cannot be used, nothing is claimed, and the object is collected.
     pub fn take(&self, etag: &str) -> Taken {
-        let key = Key::of(self.0.entry.place(), etag.trim_matches('"'));
+        let content = self.0.entry.announced().read(etag.trim_matches('"'));
+        let key = Key::of(self.0.entry.place(), &content);
         if self.held().is_some_and(|held| Some(&held.key) == key.as_ref()) {
             return Taken::Here;
         }
@@ -104,9 +105,9 @@ impl Claim {
                 true
             }
         };
-        let since = *self.state().undecided.get_or_insert_with(clock::now);
-        if is_usable && clock::since(since) < FLEET_OBJECT_PATIENCE {
-            Taken::Wait(FLEET_RETRY_WAIT)
+        let waited = clock::since(*self.state().undecided.get_or_insert_with(clock::now));
+        if is_usable && waited < FLEET_OBJECT_PATIENCE {
+            Taken::Wait((waited / 2).clamp(FLEET_RETRY_WAIT, FLEET_OBJECT_WAIT))
         } else {
             Taken::Here
         }
@@ -244,7 +245,7 @@ impl Claim {
 
     /// Tells of a delivered object that was not claimed.
     fn tell(&self, row: Row) {
-        if let Some(key) = Key::of(&row.place, &row.identity.etag) {
+        if let Some(key) = Key::of(&row.place, &row.identity) {
             self.0.objects.tell(key, self.record(row, NOBODY, 0));
         }
     }

@@ -4,17 +4,18 @@ use serde_json::Value;
 
 use crate::ack::Tables;
 use crate::aws::dynamodb::{Item, number, text};
-use crate::base::limits::FLEET_KEY_BYTES_MAX;
+use crate::base::limits::{FLEET_KEY_BYTES_MAX, FLEET_SORT_KEY_BYTES_MAX};
 use crate::ledger::{Identity, Place, Row};
 
 /// The beginning of the `pk` of all objects.
 pub const OBJECTS: &str = "object/";
 
-/// The key of an object's content: its place and its ETag.
+/// The key of an object's content: its place, its ETag, and its version if its message names one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub place: Place,
     pub etag: String,
+    pub version: String,
 }
 
 /// An object as the table has it.
@@ -31,14 +32,22 @@ pub struct Record {
 
 impl Key {
     /// None if the content has no ETag, or if the key is too long for DynamoDB.
-    pub fn of(place: &Place, etag: &str) -> Option<Key> {
-        let key = Key { place: place.clone(), etag: etag.to_owned() };
-        (!etag.is_empty() && key.pk().len() <= FLEET_KEY_BYTES_MAX).then_some(key)
+    pub fn of(place: &Place, identity: &Identity) -> Option<Key> {
+        let Identity { etag, version, .. } = identity.clone();
+        let key = Key { place: place.clone(), etag, version };
+        let fits = key.pk().len() <= FLEET_KEY_BYTES_MAX && key.sk().len() <= FLEET_SORT_KEY_BYTES_MAX;
+        (!key.etag.is_empty() && fits).then_some(key)
     }
 
     pub fn pk(&self) -> String {
         let Place { input, bucket, key } = &self.place;
         format!("{OBJECTS}{input}/{bucket}/{key}")
+    }
+
+    /// An ETag is a number, a dash and a number at most, so that the slash can be found.
+    pub fn sk(&self) -> String {
+        let Key { etag, version, .. } = self;
+        if version.is_empty() { etag.clone() } else { format!("{etag}/{version}") }
     }
 }
 
@@ -51,9 +60,11 @@ impl Record {
         let object = item.text("pk")?.strip_prefix(OBJECTS)?.strip_prefix(input)?.strip_prefix('/')?;
         let (bucket, key) = object.split_once('/')?;
         let place = Place { input: input.to_owned(), bucket: bucket.to_owned(), key: key.to_owned() };
+        let (version, sk) = (own("version")?, item.text("sk")?);
+        let etag = if version.is_empty() { sk } else { sk.strip_suffix(&version)?.strip_suffix('/')? };
         let row = Row {
             place,
-            identity: Identity { version: own("version")?, etag: own("sk")?, checksum: own("checksum")? },
+            identity: Identity { etag: etag.to_owned(), version, checksum: own("checksum")? },
             size: item.number("size")?,
             records: item.number("records")?,
             delivered: item.number::<u8>("delivered")? == 1,
@@ -93,7 +104,7 @@ impl Record {
     /// The whole item.
     pub fn item(&self, key: &Key, expires: i64) -> Item {
         let attributes = self.attributes(expires).into_iter();
-        attributes.fold(Item::of(&key.pk(), &key.etag), |item, (name, value)| item.with(name, value))
+        attributes.fold(Item::of(&key.pk(), &key.sk()), |item, (name, value)| item.with(name, value))
     }
 }
 
@@ -134,7 +145,7 @@ mod tests {
             tables.add("a.b c", counts[2], counts[3]);
             let (size, records) = (counts[0], counts[1]);
             let row = Row { place, identity, size, records, delivered, reason: word(5), tables, reader: word(6), at: 7 };
-            let key = Key::of(&row.place, &row.identity.etag).unwrap();
+            let key = Key::of(&row.place, &row.identity).unwrap();
             let record = Record { row, outputs: "a:1\nb:2".to_owned(), holder: word(7), epoch: 3 };
             proptest::prop_assert_eq!(Record::read(&record.item(&key, 9)), Some(record));
         }
@@ -143,8 +154,15 @@ mod tests {
     #[test]
     fn what_has_no_etag_or_too_long_a_key_is_not_shared() {
         let place = |key: String| Place { input: "1".into(), bucket: "b".into(), key };
-        assert!(Key::of(&place("k".into()), "").is_none());
-        assert!(Key::of(&place("k".into()), "e").is_some());
-        assert!(Key::of(&place("k".repeat(FLEET_KEY_BYTES_MAX)), "e").is_none());
+        let content = |etag: &str, version: &str| Identity {
+            etag: etag.into(),
+            version: version.into(),
+            ..Identity::default()
+        };
+        assert!(Key::of(&place("k".into()), &content("", "v")).is_none());
+        assert!(Key::of(&place("k".into()), &content("e", "")).is_some());
+        assert!(Key::of(&place("k".repeat(FLEET_KEY_BYTES_MAX)), &content("e", "")).is_none());
+        let version = "v".repeat(FLEET_SORT_KEY_BYTES_MAX);
+        assert!(Key::of(&place("k".into()), &content("e", &version)).is_none());
     }
 }

@@ -281,10 +281,10 @@ impl Table {
             Unusable::odd(format!(
                 "the item with pk {:?} and sk {:?} is not as this version of aws-to-devo writes it",
                 key.pk(),
-                key.etag
+                key.sk()
             ))
         };
-        let request = dynamodb::get(&self.address(), &self.name, &key.pk(), &key.etag);
+        let request = dynamodb::get(&self.address(), &self.name, &key.pk(), &key.sk());
         self.call(request, |body| match dynamodb::read_item(body)? {
             Some(item) => Record::read(&item).map(Some).ok_or_else(unreadable),
             None => Ok(None),
@@ -328,7 +328,7 @@ impl Table {
         let own = attributes.iter().map(|(name, value)| (format!(":{name}"), value.clone()));
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let input = json!({
-            "Key": Item::of(&key.pk(), &key.etag).into_value(),
+            "Key": Item::of(&key.pk(), &key.sk()).into_value(),
             "UpdateExpression": format!("SET {}", changes.join(", ")),
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
@@ -399,9 +399,9 @@ impl Table {
     /// If the table cannot be written. Some of them may be forgotten then.
     pub fn forget_rows(&self, rows: &[Row]) -> Result<(), Error> {
         for rows in rows.chunks(FLEET_BATCH_WRITES_MAX) {
-            let keys = rows.iter().filter_map(|row| Key::of(&row.place, &row.identity.etag));
+            let keys = rows.iter().filter_map(|row| Key::of(&row.place, &row.identity));
             let mut left: Vec<Value> =
-                keys.map(|key| dynamodb::delete_request(&key.pk(), &key.etag)).collect();
+                keys.map(|key| dynamodb::delete_request(&key.pk(), &key.sk())).collect();
             while !left.is_empty() {
                 left = self.write_batch(&left)?;
             }
@@ -415,9 +415,9 @@ impl Table {
     /// If one of them is not possible.
     pub fn try_objects(&self) -> Result<(), Error> {
         let place = Place { input: "check".to_owned(), bucket: "check".to_owned(), key: "check".to_owned() };
-        let key = Key { place, etag: "check".to_owned() };
+        let key = Key { place, etag: "check".to_owned(), version: String::new() };
         self.object(&key)?;
-        self.write_batch(&[dynamodb::delete_request(&key.pk(), &key.etag)])?;
+        self.write_batch(&[dynamodb::delete_request(&key.pk(), &key.sk())])?;
         self.page_of_objects(None).map(drop)
     }
 

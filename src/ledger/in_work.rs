@@ -188,7 +188,8 @@ impl Tracked {
     /// The current entry, if the ledger's is outdated.
     pub fn unsaved(&mut self, batches_min: u64) -> Option<Row> {
         let (records, batches) = self.confirmed.so_far();
-        if records <= self.saved || batches < batches_min {
+        // Fewer are confirmed if the ledger was wrong.
+        if records == self.saved || batches < batches_min {
             return None;
         }
         self.saved = records;

@@ -76,6 +76,7 @@ impl Worker {
             Ok(Ok(None)) => match next {
                 // A fetcher that is gone leaves the work here: dropped, it counts as not delivered.
                 Some(next) => drop(next.send(work)),
+                None if work.progress.is_past_the_end() => begin_again(*work),
                 None => {
                     survived(&work);
                     counts.objects.increment();
@@ -236,6 +237,21 @@ fn ending_of(error: &Error) -> Ending {
         | Error::WindowTooLarge { .. } => Ending::TooLarge,
         Error::MemoryBusy | Error::SetUp { .. } | Error::Spent => Ending::Other,
     }
+}
+
+/// Returns an object of which the ledger, or the shared table, says that more records are confirmed than it has: which of
+/// them are is unknown.
+fn begin_again(work: Work) {
+    survived(&work);
+    log::error!(
+        place = work.service.name.as_str();
+        "{}: the ledger says that its first {} records are confirmed, but it has only {}, so the entry is wrong. It is corrected, and all records are sent when the object's message comes again",
+        work.source,
+        work.progress.resumed(),
+        work.progress.decoded()
+    );
+    work.progress.disown();
+    work.ack.close(Outcome::Retry);
 }
 
 /// Drops an object that another host sends. Its message is not settled here.

@@ -17,7 +17,7 @@ use crate::base::runtime::thread;
 use crate::fleet::lease::Host;
 use crate::fleet::table::testing;
 use crate::http::{self, Body, Request, Response, Server};
-use crate::ledger::{Known, Ledger, Place, Scope};
+use crate::ledger::{Identity, Known, Ledger, Place, Scope};
 use crate::telemetry::Telemetry;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -292,7 +292,11 @@ fn another_version_or_other_outputs_are_not_delivered() {
     let (second, other) = two.claim("k", Some("e"), Some("v2"));
     assert_eq!(second.take_announced(), Taken::Here);
     assert!(!other.is_delivered() && second.held().is_some());
-    assert_eq!((lab.model.only("delivered"), lab.model.only("records")), ("0".to_owned(), "0".to_owned()));
+    assert_eq!(lock(&lab.model.items).len(), 2, "each has an entry of its own");
+    end(&second, &other, Outcome::Retry, None);
+    let (third, known) = two.claim("k", Some("e"), Some("v1"));
+    assert_eq!(third.take_announced(), Taken::Here);
+    assert!(known.is_delivered());
 }
 
 #[test]
@@ -392,7 +396,7 @@ fn an_entry_that_cannot_be_read_holds_up_no_object_and_is_replaced() {
     assert_eq!(claim.take_announced(), Taken::Here);
     confirm(entry.identify("e", 9, "lines"), 5, true);
     end(&claim, &entry, Outcome::Delivered, Some(Ending::Sent));
-    let is_read = || matches!(one.objects.table().object(&Key::of(&entry.place().clone(), "e").unwrap()), Ok(Some(record)) if record.row.delivered);
+    let is_read = || matches!(one.objects.table().object(&Key::of(entry.place(), &entry.announced().read("e")).unwrap()), Ok(Some(record)) if record.row.delivered);
     lab.wait_until("the entry is replaced", is_read);
 }
 
@@ -407,7 +411,7 @@ proptest! {
         let names = ["one", "two", "three"];
         let table = testing::at(&format!("http://{}", lab.server.address()));
         let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
-        let key = Key::of(&place, "e").unwrap();
+        let key = Key::of(&place, &Identity { etag: "e".into(), ..Identity::default() }).unwrap();
         let row = |records| Row { reason: String::new(), records, ..Row::ended(place.clone(), Default::default(), 0, Ending::Sent) };
         let record = |holder: &str, epoch, records| Record { row: row(records), outputs: String::new(), holder: holder.into(), epoch };
         // What each believes: its epoch.

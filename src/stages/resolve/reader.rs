@@ -8,8 +8,7 @@ use std::collections::HashSet;
 use simd_json::prelude::*;
 use simd_json::{BorrowedValue, Node};
 
-use super::shapes::{self, Shape};
-use super::{Announcement, Result, Unreadable, packed, pointer};
+use super::{Announcement, Result, Unreadable, packed, pointer, shapes};
 use crate::base::limits::{
     MESSAGE_ENVELOPES_MAX, MESSAGE_MEMBERS_NAMED_MAX, MESSAGE_UNPACKED_BYTES_MAX, MESSAGE_VALUES_MAX,
 };
@@ -130,21 +129,18 @@ impl Reader {
         list.iter().try_fold(Announcement::default(), |found, each| Ok(found.and(self.value(each)?)))
     }
 
-    /// Reads all that an object says: its shape, the other places that name objects, and what its envelopes contain.
+    /// Reads all that an object says: its records, all places that name objects, and what its envelopes contain.
     fn object(&mut self, value: &BorrowedValue<'_>) -> Result<Announcement> {
-        let found = match shapes::of(value) {
-            Some(Shape::Read(announcement)) => announcement?,
-            Some(Shape::Records([])) => Announcement::nothing("an S3 event without records"),
-            Some(Shape::Records(records)) => self.inside(|reader| reader.all(records))?,
-            Some(Shape::Event(named)) => {
-                return self.unwrapped(value, None).map_err(|error| {
-                    if error.is_of_known_shape() { error } else { shapes::refused_event(&named) }
-                });
-            }
-            None => return self.unwrapped(value, None),
+        let records = match shapes::records(value) {
+            None => None,
+            Some([]) => Some(Announcement::nothing("an S3 event without records")),
+            Some(records) => Some(self.inside(|reader| reader.all(records))?),
         };
-        let found = beside(found, value)?;
-        self.unwrapped(value, Some(found))
+        let found = beside(records, value)?;
+        self.unwrapped(value, found).map_err(|error| match shapes::other_event(value) {
+            Some(named) if !error.is_of_known_shape() => shapes::refused_event(&named),
+            _ => error,
+        })
     }
 
     /// Adds the content of an envelope's members to what was found beside them. An unreadable one must not be lost
@@ -154,10 +150,12 @@ impl Reader {
         value: &BorrowedValue<'_>,
         mut found: Option<Announcement>,
     ) -> Result<Announcement> {
-        let (mut failure, mut is_answered) = (None::<Unreadable>, false);
+        let (mut failure, mut is_answered, mut is_cut) = (None::<Unreadable>, false, false);
         let names_objects = |found: &Announcement| !found.objects.is_empty();
         for member in ENVELOPES {
-            let Some(inner) = value.get(member).filter(|inner| may_be_message(inner)) else { continue };
+            let Some(inner) = value.get(member).filter(|inner| shapes::says_something(inner)) else {
+                continue;
+            };
             if (member == QUESTION && is_answered) || (member == DETAIL && shapes::is_event_of_s3(value)) {
                 continue;
             }
@@ -174,12 +172,17 @@ impl Reader {
                 Err(error) if error.is_of_known_shape() => {
                     failure = failure.filter(Unreadable::is_of_known_shape).or(Some(error));
                 }
-                Err(error) => failure = failure.or_else(|| Some(error.inside(member, || described(value)))),
+                Err(error) => {
+                    is_cut |= matches!(error, Unreadable::NotJson(_)) && looks_like_json(inner);
+                    failure = failure.or_else(|| Some(error.inside(member, || described(value))));
+                }
             }
         }
         match (found, failure) {
             // Beside an announcement, a text is a text.
-            (Some(found), Some(error)) if names_objects(&found) && !error.is_of_known_shape() => Ok(found),
+            (Some(found), Some(error)) if names_objects(&found) && !error.is_of_known_shape() && !is_cut => {
+                Ok(found)
+            }
             (_, Some(error)) => Err(error),
             (Some(found), None) => Ok(found),
             (None, None) => Err(unknown(value)),
@@ -187,12 +190,27 @@ impl Reader {
     }
 }
 
-/// Adds the objects that other places of the same value name.
-fn beside(found: Announcement, value: &BorrowedValue<'_>) -> Result<Announcement> {
+/// Adds what the places of a value say.
+fn beside(found: Option<Announcement>, value: &BorrowedValue<'_>) -> Result<Option<Announcement>> {
     shapes::places(value).iter().try_fold(found, |found, read| {
         let more = read(value)?;
-        Ok(if more.objects.is_empty() { found } else { found.and_beside(more) })
+        Ok(Some(match found {
+            Some(found) if more.objects.is_empty() => found,
+            Some(found) => found.and_beside(more),
+            None => more,
+        }))
     })
+}
+
+/// True for a text that was meant to be JSON.
+fn looks_like_json(value: &BorrowedValue<'_>) -> bool {
+    let Some(text) = value.as_str() else { return false };
+    let mut signs = text.chars().filter(|c| !c.is_whitespace() && *c != BYTE_ORDER_MARK);
+    match signs.next() {
+        Some('{') => matches!(signs.next(), Some('"')),
+        Some('[') => matches!(signs.next(), Some('{' | '[' | '"')),
+        _ => false,
+    }
 }
 
 /// A name that an object has twice. Which of the two values counts would be a guess, and one of them may announce an
@@ -225,16 +243,6 @@ fn values(text: &str) -> usize {
         return text.len();
     }
     text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
-}
-
-/// False for what contains nothing.
-fn may_be_message(value: &BorrowedValue<'_>) -> bool {
-    match value {
-        BorrowedValue::String(text) => !text.trim().is_empty(),
-        BorrowedValue::Array(list) => !list.is_empty(),
-        BorrowedValue::Object(members) => !members.is_empty(),
-        BorrowedValue::Static(_) => false,
-    }
 }
 
 /// The error for an unknown value.

@@ -55,77 +55,80 @@ const PAIRS: [(&str, &str); 8] = [
     ("s3BucketName", "s3Key"),
 ];
 
+const UNCLEAR: &str = "it is unclear whether it announces an object. Restrict the notification to s3:ObjectCreated:*, or the rule to \
+                       the detail-type Object Created";
 const NOT_CREATED: &str = "an S3 event of another kind than a new object";
 const DIRECT: &str = "it contains logs and names no object. If the messages are the logs, set `direct_mode: true` \
                       for the input; else stop this sender from using the queue";
 
-/// The kind of an object.
-pub enum Shape<'a> {
-    /// An announcement, as far as it could be read.
-    Read(Result<Announcement>),
-    /// A list of announcements.
-    Records(&'a [BorrowedValue<'a>]),
-    /// An EventBridge event that is not S3's: its `detail` may be any message.
-    Event(String),
-}
-
-/// The shape of an object. None if unknown, but it may be an envelope.
-pub fn of<'a>(value: &'a BorrowedValue<'a>) -> Option<Shape<'a>> {
-    let has = |name| value.contains_key(name);
-    let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
-    let is_array = |name| value.get(name).is_some_and(|v| v.is_array());
-    let text = |name| value.get_str(name);
-    let read = match () {
-        () if is_array("Records") => {
-            return value.get_array("Records").map(|records| Shape::Records(records.as_slice()));
-        }
-        () if is_event_of_s3(value) => event_of_s3(value),
-        () if is_event(value) => return of_other_event(value),
-        () if text("Event") == Some("s3:TestEvent") => {
-            Ok(Announcement::nothing("S3's test of a notification"))
-        }
-        () if matches!(text("Type"), Some("SubscriptionConfirmation" | "UnsubscribeConfirmation")) => {
-            Err(confirmation(value))
-        }
-        () if value.get("s3").is_some_and(|s3| s3.is_object()) => s3_record(value),
-        () if is_array("files") && has("bucket") => crowdstrike(value),
-        () if has("s3Bucket") && has("s3ObjectKey") => delivery_notice(value),
-        () if text("messageType").is_some_and(is_config_message) => config_message(value),
-        () if has("invocationSchemaVersion") && is_array("tasks") => batch_operation(value),
-        () if is_object("bucket") && is_object("object") => detail_of_s3(value, Object::named_or_encoded),
-        // Other calls may be in a log.
-        () if text("eventSource") == Some("s3.amazonaws.com") && is_write(value) => call_to_s3(value),
-        () if is_object("awslogs") || is_array("logEvents") => {
-            Err(Unreadable::refused("an envelope of CloudWatch Logs", "", DIRECT))
-        }
-        () if text("eventSource") == Some("aws:ses") => Err(Unreadable::refused(
-            "an SES event",
-            "",
-            "SES does not announce objects to a queue. Have S3 announce them",
-        )),
-        () => pair(value)?,
-    };
-    Some(Shape::Read(read))
-}
-
 /// Reads the announcement in one place of an object.
 pub type Read = fn(&BorrowedValue<'_>) -> Result<Announcement>;
 
-/// The readers of all places in an object that name objects, except a list of records and envelopes.
+/// The readers of all places in an object that name objects, or show that it is known to name none: not of a list of
+/// records, and not of envelopes. What looks like such a place and cannot be one is an error, so that a sound place beside
+/// it does not hide it.
 pub fn places(value: &BorrowedValue<'_>) -> Vec<Read> {
     let has = |name| value.contains_key(name);
     let is_object = |name| value.get(name).is_some_and(|v| v.is_object());
     let is_array = |name| value.get(name).is_some_and(|v| v.is_array());
-    let all: [(bool, Read); 7] = [
+    let text = |name| value.get_str(name);
+    let is_odd = |name, is_sound: bool| !is_sound && value.get(name).is_some_and(says_something);
+    let is_confirmation =
+        matches!(text("Type"), Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"));
+    let is_detail = is_object("bucket") && is_object("object");
+    let all: [(bool, Read); 17] = [
+        (is_odd("Records", is_array("Records")), |_| Err(lacks("an S3 event", "a list as Records"))),
         (is_event_of_s3(value), event_of_s3),
+        (is_scheduled(value), |_| Ok(Announcement::nothing("a scheduled event"))),
+        (text("Event") == Some("s3:TestEvent"), |_| Ok(Announcement::nothing("S3's test of a notification"))),
+        (is_confirmation, |value| Err(confirmation(value))),
         (is_object("s3"), s3_record),
+        (is_odd("s3", is_object("s3")), |_| Err(lacks("an S3 event", "an object as s3"))),
         (is_array("files") && has("bucket"), crowdstrike),
+        (has("bucket") && is_odd("files", is_array("files")), |_| {
+            Err(lacks("a CrowdStrike FDR message", "a list as files"))
+        }),
         (has("s3Bucket") && has("s3ObjectKey"), delivery_notice),
+        (text("messageType").is_some_and(is_config_message), config_message),
         (has("invocationSchemaVersion") && is_array("tasks"), batch_operation),
-        (is_object("bucket") && is_object("object"), |value| detail_of_s3(value, Object::named_or_encoded)),
-        (pair(value).is_some(), |value| pair(value).unwrap_or_else(|| Ok(Announcement::default()))),
+        (is_detail, |value| detail_of_s3(value, Object::named_or_encoded)),
+        // Other calls may be in a log.
+        (text("eventSource") == Some("s3.amazonaws.com") && is_write(value), call_to_s3),
+        (is_object("awslogs") || is_array("logEvents"), |_| {
+            Err(Unreadable::refused("an envelope of CloudWatch Logs", "", DIRECT))
+        }),
+        (text("eventSource") == Some("aws:ses"), |_| {
+            Err(Unreadable::refused(
+                "an SES event",
+                "",
+                "SES does not announce objects to a queue. Have S3 announce them",
+            ))
+        }),
+        (PAIRS.iter().any(|pair| is_pair(value, pair, is_detail)), pairs),
     ];
     all.into_iter().filter_map(|(is_there, read)| is_there.then_some(read)).collect()
+}
+
+/// The list of records, each of which is a message.
+pub fn records<'a>(value: &'a BorrowedValue<'a>) -> Option<&'a [BorrowedValue<'a>]> {
+    value.get_array("Records").map(|records| records.as_slice())
+}
+
+/// The name of an EventBridge event that is not S3's: its `detail` may be any message.
+pub fn other_event(value: &BorrowedValue<'_>) -> Option<String> {
+    let part = |name| value.get_str(name).unwrap_or("?");
+    let is_other = is_event(value) && !is_event_of_s3(value) && !is_scheduled(value);
+    is_other.then(|| format!("{} of {}", part("detail-type"), part("source")))
+}
+
+/// False for what contains nothing.
+pub fn says_something(value: &BorrowedValue<'_>) -> bool {
+    match value {
+        BorrowedValue::String(text) => !text.trim().is_empty(),
+        BorrowedValue::Array(list) => !list.is_empty(),
+        BorrowedValue::Object(members) => !members.is_empty(),
+        BorrowedValue::Static(_) => false,
+    }
 }
 
 /// Reads one element of `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {…}}]}`. Keys
@@ -158,10 +161,7 @@ fn is_creation(shape: &'static str, name: &str) -> Result<bool> {
         () if OTHERS.contains(&kind) || kind.starts_with("Object ") || kind.starts_with("Bucket") => {
             Ok(false)
         }
-        () => {
-            let cure = "it is unclear whether it announces an object. Restrict the notification to s3:ObjectCreated:*";
-            Err(Unreadable::refused(shape, name, cure))
-        }
+        () => Err(Unreadable::refused(shape, name, UNCLEAR)),
     }
 }
 
@@ -184,19 +184,19 @@ fn event_of_s3(value: &BorrowedValue<'_>) -> Result<Announcement> {
     let found = match value.get_str("detail-type") {
         Some("Object Created") | None => detail_of_s3(detail, Object::named),
         Some("AWS API Call via CloudTrail") => call_to_s3(detail),
-        Some(_) => Ok(Announcement::nothing(NOT_CREATED)),
+        Some(kind) if kind.starts_with("Object ") || kind.ends_with(" via CloudTrail") => {
+            Ok(Announcement::nothing(NOT_CREATED))
+        }
+        Some(kind) => Err(Unreadable::refused("an EventBridge event of S3", kind, UNCLEAR)),
     };
     Ok(found?.in_region(region.as_deref()).written(written))
 }
 
-/// An event of another source may contain any message; a schedule's contains nothing.
-fn of_other_event(value: &BorrowedValue<'_>) -> Option<Shape<'static>> {
-    let (source, kind) =
-        (value.get_str("source").unwrap_or("?"), value.get_str("detail-type").unwrap_or("?"));
-    if kind == "Scheduled Event" && source == "aws.events" {
-        return Some(Shape::Read(Ok(Announcement::nothing("a scheduled event"))));
-    }
-    Some(Shape::Event(format!("{kind} of {source}")))
+/// A schedule's event contains nothing.
+fn is_scheduled(value: &BorrowedValue<'_>) -> bool {
+    is_event(value)
+        && value.get_str("detail-type") == Some("Scheduled Event")
+        && value.get_str("source") == Some("aws.events")
 }
 
 /// The error for an EventBridge event without an announcement.
@@ -319,11 +319,21 @@ fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
 }
 
 /// Reads all pairs of a bucket and a key side by side. Whether a key is encoded is unknown.
-fn pair(value: &BorrowedValue<'_>) -> Option<Result<Announcement>> {
-    let named = |(bucket, key): &(&str, &str)| {
-        Some(Announcement::of(Object::named_or_encoded(&text(value, bucket)?, &text(value, key)?)))
-    };
-    PAIRS.iter().filter_map(named).reduce(Announcement::and_beside).map(Ok)
+fn pairs(value: &BorrowedValue<'_>) -> Result<Announcement> {
+    let is_detail = ["bucket", "object"].iter().all(|name| value.get(*name).is_some_and(|v| v.is_object()));
+    let mut there = PAIRS.iter().filter(|pair| is_pair(value, pair, is_detail));
+    there.try_fold(Announcement::default(), |found, (bucket, key)| {
+        let (Some(bucket), Some(key)) = (text(value, bucket), text(value, key)) else {
+            return Err(lacks("a message with a bucket and a key", "texts for both"));
+        };
+        Ok(found.and_beside(Announcement::of(Object::named_or_encoded(&bucket, &key))))
+    })
+}
+
+/// True if both members of a pair say something. A bucket that is an object may belong to S3's `detail`.
+fn is_pair(value: &BorrowedValue<'_>, (bucket, key): &(&str, &str), is_detail: bool) -> bool {
+    let says = |name: &str| value.get(name).is_some_and(says_something);
+    says(bucket) && says(key) && !(is_detail && *bucket == "bucket")
 }
 
 /// SNS asks before it sends anything. The token that answers it is in the message and not in the log.

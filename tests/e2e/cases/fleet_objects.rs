@@ -256,6 +256,22 @@ fn entries_that_cannot_be_read_hold_up_no_object() {
 }
 
 #[test]
+fn an_entry_that_says_more_than_there_is_loses_nothing() {
+    let hosts = Hosts::new("too-much");
+    let (object, collector) = hosts.in_mid_object();
+    assert_eq!(collector.stop().code, Some(0));
+    let pk = format!("object/1/{}/{}", hosts.lab.bucket, object.key);
+    let mut item = aws::items(&hosts.table).into_iter().find(|item| item["pk"]["S"] == pk.as_str()).unwrap();
+    item["records"] = json!({"N": "1000000000"});
+    aws::put_item(&hosts.table, &item);
+    let ended = hosts.drain(2, &hosts.config(2, emulator::endpoint()));
+    assert!(ended.log.contains("so the entry is wrong"), "log:\n{}", ended.log);
+    let repeats = hosts.lab.expect_delivered_at_least_once("too much", &object.frames);
+    assert!(repeats > 0, "it began again");
+    assert_eq!(hosts.records(&object), object.frames.len());
+}
+
+#[test]
 fn another_host_goes_on_after_the_last_confirmed_record_of_a_killed_one() {
     let hosts = Hosts::new("killed");
     let (object, first) = hosts.in_mid_object();

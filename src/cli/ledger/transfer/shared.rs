@@ -57,7 +57,7 @@ impl Ledger for Shared {
     fn add_object(&mut self, entry: Entry) -> Result<Added, String> {
         let outputs = entry.outputs.clone();
         let row = entry.row();
-        let Some(key) = Key::of(&row.place, &row.identity.etag) else { return Ok(Added::Nameless) };
+        let Some(key) = Key::of(&row.place, &row.identity) else { return Ok(Added::Nameless) };
         let fresh = Record { row, outputs, holder: NOBODY.to_owned(), epoch: 1 };
         let added = || {
             if self.table.create_object(&key, &fresh)? {

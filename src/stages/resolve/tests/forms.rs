@@ -287,6 +287,83 @@ fn nothing_hides_what_stands_beside_it() {
     assert_eq!(keys(&pairs.to_string()), ["k", "l"]);
 }
 
+/// Any two shapes in one object: both are read, or the message is refused. So is what looks like a shape and is none.
+#[test]
+fn two_shapes_in_one_object_are_both_read_or_refused() {
+    let detail = |key: &str| json!({"bucket": {"name": "b"}, "object": {"key": key}});
+    let record = |key: &str| json!({"eventName": "ObjectCreated:Put", "s3": detail(key)});
+    let call = |key: &str| json!({"eventSource": "s3.amazonaws.com", "eventName": "PutObject", "requestParameters": {"bucketName": "b", "key": key}});
+    let oversized = |key: &str| {
+        json!({"messageType": "OversizedConfigurationItemChangeNotification",
+            "s3DeliverySummary": {"s3BucketLocation": format!("b/{key}")}})
+    };
+    // All that name an object, with members of their own.
+    let shapes = |key: &str| {
+        vec![
+            json!({"Records": [record(key)]}),
+            json!({"s3": detail(key)}),
+            bridge("aws.s3", "Object Created", detail(key)),
+            bridge("my.source", "Copied", record(key)),
+            json!({"s3Bucket": "b", "s3ObjectKey": key}),
+            json!({"bucketName": "b", "objectKey": key}),
+            json!({"Bucket": "b", "Key": key}),
+            json!({"bucket": "b", "files": [{"path": key}]}),
+            json!({"invocationSchemaVersion": "1", "tasks": [{"s3BucketArn": "arn:aws:s3:::b", "s3Key": key}]}),
+            json!({"Message": record(key)}),
+            detail(key),
+            call(key),
+            oversized(key),
+        ]
+    };
+    let together = |one: &Value, other: &Value| {
+        let (one, other) = (one.as_object().unwrap(), other.as_object().unwrap());
+        let are_apart = one.keys().all(|name| !other.contains_key(name));
+        are_apart.then(|| Value::Object(one.clone().into_iter().chain(other.clone()).collect()).to_string())
+    };
+    let mut tried = 0;
+    for (at, one) in shapes("k").iter().enumerate() {
+        for other in shapes("l").iter().skip(at + 1) {
+            let Some(body) = together(one, other) else { continue };
+            let Ok(found) = resolve(&body) else { continue };
+            let mut found: Vec<String> = found.objects.iter().map(|object| object.key).collect();
+            found.sort();
+            assert_eq!(found, ["k", "l"], "{body}");
+            tried += 1;
+        }
+        for odd in [
+            json!({"Records": {"s3": detail("l")}}),
+            json!({"Records": record("l").to_string()}),
+            json!({"s3": [detail("l")]}),
+            json!({"s3": "s3://b/l"}),
+            json!({"bucketName": "b", "key": ["l"]}),
+            json!({"bucket_name": {"name": "b"}, "object_key": "l"}),
+            json!({"bucket": "b", "files": {"path": "l"}}),
+            json!({"awslogs": {"data": "x"}}),
+            json!({"eventSource": "aws:ses"}),
+            json!({"Type": "SubscriptionConfirmation"}),
+            json!({"event": r#"{"Records":[{"s3":"#}),
+            json!({"event": r#"{"Records":[]}{"Records":[]}"#}),
+        ] {
+            let Some(body) = together(one, &odd) else { continue };
+            assert!(resolve(&body).is_err(), "{body}");
+        }
+    }
+    assert!(tried >= 60, "{tried} pairs were read");
+}
+
+#[test]
+fn an_unknown_kind_of_an_s3_event_may_announce_an_object() {
+    let named = |kind: &str| {
+        bridge("aws.s3", kind, json!({"bucket": {"name": "b"}, "object": {"key": "k"}})).to_string()
+    };
+    for kind in ["Object Deleted", "Object Tags Added", "AWS Service Event via CloudTrail"] {
+        assert_eq!(keys(&named(kind)), [""; 0], "{kind}");
+    }
+    for kind in ["object created", "ObjectCreated", "Created", ""] {
+        assert!(resolve(&named(kind)).is_err(), "{kind}");
+    }
+}
+
 #[test]
 fn a_name_twice_is_refused_in_objects_of_any_size() {
     for members in [0, 40, 400] {
