@@ -207,16 +207,16 @@ mod tests {
             [(0, 0, false), (3, 3, false), (3, 5, false), (3, 2, true), (3, 0, true)]
         {
             let mut progress = Progress::resume(resumed);
-            (0..decoded).for_each(|_| drop(progress.admit_next()));
+            (0..decoded).for_each(|_| _ = progress.admit_next());
             assert_eq!(progress.is_past_the_end(), is_wrong, "{resumed} {decoded}");
         }
         let progress = Progress::resume(3);
         progress.disown();
         assert_eq!(progress.confirmed().so_far(), (0, 0));
         let mut again = Progress::resume(3);
-        (0..5).for_each(|_| drop(again.admit_next()));
+        (0..5).for_each(|_| _ = again.admit_next());
         again.rewind();
-        (0..5).for_each(|_| drop(again.admit_next()));
+        (0..5).for_each(|_| _ = again.admit_next());
         assert!(!again.is_past_the_end(), "decoded again to its end");
     }
 

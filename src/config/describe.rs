@@ -12,7 +12,7 @@ use crate::settings::Service;
 use crate::settings::shown_key_id;
 use crate::settings::{
     Api, Audit, CloudTrail, Config, Credentials, Destination, Endpoints, Globals, GuardDuty, Input,
-    InternalEvents, Logs, Metrics, Output, Source,
+    InternalEvents, Logs, Metrics, Output, Shard, Source,
 };
 
 impl Config {
@@ -91,9 +91,15 @@ fn describe_api(api: &Api) -> String {
             let units = if *units { "" } else { ", without units" };
             format!("metrics of {of} from {}{units}", describe_start(*start_time))
         }
-        Api::Logs(Logs { group, start_time, first_by_streams }) => {
+        Api::Logs(Logs { group, start_time, first_by_streams, shard }) => {
             let by_streams = if *first_by_streams { ", the first time by streams with events" } else { "" };
-            let group = group.as_ref().map_or("all log groups", |group| group.as_str());
+            let group = match (group, shard) {
+                (Some(group), _) => group.clone(),
+                (None, None) => "all log groups".to_owned(),
+                (None, Some(Shard { number, count })) => {
+                    format!("part {number} of {count} of all log groups")
+                }
+            };
             format!("events of {group} from {}{by_streams}", describe_start(*start_time))
         }
         Api::GuardDuty(GuardDuty { start_time }) => {

@@ -500,6 +500,12 @@ pub const SECTIONS: &[Section] = &[
             ),
             ("log_group", "text", "required by a service of the type `logs`", "`/`: all groups"),
             (
+                "shards",
+                range!(numbers::LOG_SHARDS.range),
+                default!(numbers::LOG_SHARDS),
+                "with `log_group: /`: sources among which the groups are divided, for [several hosts](fleet.md#log-groups)",
+            ),
+            (
                 "use_first_optimized_retrieval",
                 "true, false",
                 "false",

@@ -32,6 +32,8 @@ pub struct Settings {
     pub name: String,
     /// The sources of its configuration.
     pub sources: BTreeSet<String>,
+    /// It takes what nobody polls, and no other host hands anything over to it: it ends soon.
+    pub passing: bool,
     /// See [`crate::ledger::Scope::destinations`].
     pub destinations: String,
     /// Objects are claimed before they are collected.
@@ -45,6 +47,8 @@ pub struct Fleet(Arc<Shared>);
 struct Shared {
     table: Table,
     host: Host,
+    /// See [`Settings::passing`].
+    passing: bool,
     tenures: BTreeMap<String, Tenure>,
     objects: Objects,
     health: Arc<Health>,
@@ -78,7 +82,7 @@ impl Fleet {
     /// # Errors
     /// If a thread cannot be started.
     pub fn join(settings: Settings, telemetry: &Telemetry) -> io::Result<(Fleet, Crew)> {
-        let Settings { table, name, sources, destinations, claims } = settings;
+        let Settings { table, name, sources, passing, destinations, claims } = settings;
         let health = Arc::new(Health::dispensable(format!("shared table {}", table.name())));
         telemetry.adopt(&health);
         let tenures = sources.iter().map(|source| (source.clone(), Tenure::new(source, &table))).collect();
@@ -87,6 +91,7 @@ impl Fleet {
         let shared = Arc::new(Shared {
             table,
             host,
+            passing,
             tenures,
             objects,
             health,
@@ -226,7 +231,11 @@ impl Member {
     fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
         let shared = &self.shared;
         self.beat += 1;
-        shared.table.beat(&Host { beat: self.beat, ..shared.host.clone() })?;
+        let mut host = Host { beat: self.beat, ..shared.host.clone() };
+        if shared.passing {
+            host.sources.clear();
+        }
+        shared.table.beat(&host)?;
         let before = self.beaten.replace(asked);
         Ok(before.is_some_and(|before| asked.saturating_duration_since(before) >= FLEET_TERM))
     }

@@ -9,7 +9,7 @@ use crate::aws::Error;
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
-use crate::ledger::Mark;
+use crate::ledger::{Kin, Mark};
 
 /// A source's lease. Clones share it.
 #[derive(Clone)]
@@ -100,6 +100,24 @@ impl Tenure {
     /// If the table cannot be read.
     pub fn load(&self) -> Result<Known, Error> {
         self.0.table.load(&self.0.source)
+    }
+
+    /// The checkpoints in the table of a source, and of those whose names go on after its name and a slash, except for this
+    /// lease's own.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn kin(&self, source: &str) -> Result<Vec<Kin>, Error> {
+        let is_kin = |name: &&String| {
+            let rest = name.strip_prefix(source);
+            **name != self.0.source && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let leases = self.0.table.leases()?;
+        let load = |name: &String| {
+            let Known { polled, account } = self.0.table.load(name)?;
+            Ok(Kin { source: name.clone(), account, checkpoints: polled.checkpoints })
+        };
+        leases.known.keys().chain(&leases.unreadable).filter(is_kin).map(load).collect()
     }
 
     /// The table's name.

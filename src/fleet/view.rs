@@ -98,8 +98,10 @@ impl View {
                 plan.take.push(self.taking(source, own.id));
             }
         }
+        // One that is seen for the first time may be dead.
+        let beats = |id: &str| self.hosts.get(id).is_some_and(|watched| watched.has_changed);
         for source in own.held {
-            let others = wants.iter().filter(|(id, wanted)| **id != own.id && wanted.contains(source));
+            let others = wants.iter().filter(|(id, wanted)| beats(id) && wanted.contains(source));
             let Some((other, _)) = others.min_by_key(|(id, _)| loads[**id]) else { continue };
             if loads[*other] + 2 <= loads[own.id] {
                 let other = *other;
@@ -280,12 +282,15 @@ mod tests {
     fn a_newcomer_gets_its_share_and_nothing_more_is_moved_then() {
         let (mut view, now) = (View::default(), Instant::now());
         let sources = ["1", "2", "3", "4", "5"];
-        view.observe(leases(&sources.map(|source| (source, "a"))), vec![host("b", &sources, 0)], now);
+        let all = || leases(&sources.map(|source| (source, "a")));
+        view.observe(all(), vec![host("b", &sources, 0)], now);
+        assert_eq!(plan(&view, "a", &sources, &sources, now).give.len(), 0, "it may have died long ago");
+        view.observe(all(), vec![host("b", &sources, 1)], now);
         assert_eq!(plan(&view, "a", &sources, &sources, now).give.len(), 2);
         assert!(plan(&view, "a", &sources, &sources[..3], now).give.len() <= 1, "b will have two");
         view.observe(
             leases(&[("1", "a"), ("2", "a"), ("3", "a"), ("4", "b"), ("5", "b")]),
-            vec![host("b", &sources, 0)],
+            vec![host("b", &sources, 2)],
             now,
         );
         assert_eq!(plan(&view, "a", &sources, &sources[..3], now), Plan::default());
@@ -325,8 +330,10 @@ mod tests {
                 for own in 0..hosts {
                     let pairs: Vec<_> = names.iter().zip(&held).map(|(name, holder)| (name.as_str(), holder.as_str())).collect();
                     let mut view = View::default();
-                    let all = (0..hosts).map(|n| Host { sources: wanted.clone(), ..host(&format!("h{n}"), &[], 0) });
-                    view.observe(leases(&pairs), all.collect(), now);
+                    for beat in 0..2 {
+                        let all = (0..hosts).map(|n| Host { sources: wanted.clone(), ..host(&format!("h{n}"), &[], beat) });
+                        view.observe(leases(&pairs), all.collect(), now);
+                    }
                     let mine = names.iter().zip(&held).filter(|(_, holder)| **holder == id(own)).map(|(name, _)| name.clone()).collect();
                     let none = BTreeSet::new();
                     let plan = view.plan(Own { id: &id(own), wanted: &wanted, held: &mine, barred: &none }, now);

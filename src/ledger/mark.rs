@@ -47,6 +47,15 @@ pub struct Polled {
     pub seen: Vec<Seen>,
 }
 
+/// The checkpoints of a source that reads the same things as another one, or a part of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kin {
+    pub source: String,
+    /// The account of the checkpoints, if it is known.
+    pub account: Option<String>,
+    pub checkpoints: BTreeMap<String, String>,
+}
+
 impl Mark {
     /// True if there is nothing to record.
     pub fn is_empty(&self) -> bool {

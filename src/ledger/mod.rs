@@ -164,6 +164,22 @@ impl Ledger {
         }
     }
 
+    /// The checkpoints of a source, and of those whose names go on after its name and a slash.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn kin(&self, source: &str) -> rusqlite::Result<Vec<Kin>> {
+        let Some(file) = &self.0.file else { return Ok(Vec::new()) };
+        let reader = file.reader();
+        let mut kin: BTreeMap<String, Kin> = BTreeMap::new();
+        for Checkpoint { source, part, value, .. } in reader.store.checkpoints(source)? {
+            let one = kin.entry(source.clone()).or_insert_with(|| Kin { source, ..Kin::default() });
+            one.checkpoints.insert(part, value);
+        }
+        let with_account = |one: Kin| Ok(Kin { account: reader.store.account(&one.source)?, ..one });
+        kin.into_values().map(with_account).collect()
+    }
+
     /// True if the ledger was made to forget the source since that term began. False if it cannot be read: the caller
     /// will ask again.
     pub fn has_forgotten(&self, source: &str, term: i64) -> bool {
@@ -244,6 +260,7 @@ impl Ledger {
 mod tests;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -252,7 +269,7 @@ pub use crate::ledger::open_error::OpenError;
 pub use crate::ledger::suspect::Suspect;
 pub use entry::{Entry, Known};
 pub use lock::Role;
-pub use mark::{Checkpoint, Mark, Polled, Seen};
+pub use mark::{Checkpoint, Kin, Mark, Polled, Seen};
 pub use row::{Identity, Place, Row};
 pub use scope::{Scope, covers};
 pub use sent::{REPEATED, Sent, seconds, slot_of};

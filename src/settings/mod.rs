@@ -14,7 +14,7 @@ pub use bucket::{Bucket, NotABucket};
 pub use globals::{Audit, DevoApi, Globals, InternalEvents, SharedTable, Status};
 pub use inputs::{Input, MissingObject, Queue};
 pub use outputs::{Confirmation, Destination, Identity, Output, Rates, TlsFiles};
-pub use sources::{Api, CloudTrail, GuardDuty, Logs, Metrics, Source};
+pub use sources::{Api, CloudTrail, GuardDuty, Logs, Metrics, Shard, Source};
 
 /// A whole valid configuration, which needs no further checks.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! Sources behind an API, which is polled.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 
 use super::aws::{Credentials, Endpoints, Service};
 use crate::base::limits::LOOKUP_EVENTS_INTERVAL;
+use crate::base::text::fingerprint;
 use crate::services::Definition;
 
 /// A service of an `aws…` input that polls an API, in one region.
@@ -14,7 +16,7 @@ use crate::services::Definition;
 pub struct Source {
     /// Its path in the file: `inputs.aws.services.audit-events-all`.
     pub path: String,
-    /// Its name in the ledger and in log lines: `<input's id>/<service>[/<type>]/<region>`.
+    /// Its name in the ledger and in log lines: `<input's id>/<service>[/<type>]/<region>[/shard-<number>-of-<count>]`.
     pub name: String,
     /// Its description for people.
     pub reads: &'static str,
@@ -77,6 +79,33 @@ pub struct Logs {
     pub start_time: Option<Timestamp>,
     /// `use_first_optimized_retrieval`: the first read of a group covers only its streams with events.
     pub first_by_streams: bool,
+    /// `shards`: the part of all groups that this source reads. None: it is not divided.
+    pub shard: Option<Shard>,
+}
+
+/// One of several parts of all log groups, each with a source of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1.
+    pub number: u32,
+    pub count: u32,
+}
+
+impl Shard {
+    /// True if the group belongs to this part. Each group belongs to one of `count`, on every host and in every version.
+    pub fn has(self, group: &str) -> bool {
+        let print = fingerprint(group);
+        // The last characters of a name change the lowest bits and those from 88 on.
+        let mixed = (print ^ (print >> 32) ^ (print >> 88)) as u64;
+        mixed % u64::from(self.count) == u64::from(self.number - 1)
+    }
+}
+
+/// The end of its source's name in the ledger.
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard-{}-of-{}", self.number, self.count)
+    }
 }
 
 /// `aws-guardduty`.
@@ -84,6 +113,20 @@ pub struct Logs {
 pub struct GuardDuty {
     /// Nothing older is read. None: everything that GuardDuty has.
     pub start_time: Option<Timestamp>,
+}
+
+impl Source {
+    /// The name without a shard, if the source reads all log groups or a part of them: other divisions of the same groups
+    /// have names that begin with it.
+    pub fn undivided(&self) -> Option<&str> {
+        match &self.api {
+            Api::Logs(Logs { group: None, shard: None, .. }) => Some(&self.name),
+            Api::Logs(Logs { shard: Some(shard), .. }) => {
+                self.name.strip_suffix(&shard.to_string())?.strip_suffix('/')
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Api {
@@ -113,5 +156,31 @@ impl Api {
             Api::CloudTrail(_) => Some(LOOKUP_EVENTS_INTERVAL),
             Api::Metrics(_) | Api::Logs(_) | Api::GuardDuty(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_log_group_is_in_one_shard_and_the_shards_are_alike() {
+        let names = (0..6000).map(|n| match n % 3 {
+            0 => format!("/aws/lambda/orders-{n}"),
+            1 => format!("{n}/service"),
+            _ => format!("/ecs/{}", n * 64),
+        });
+        let names: Vec<String> = names.collect();
+        for count in [1, 2, 3, 4, 8, 16, 64] {
+            let shards: Vec<Shard> = (1..=count).map(|number| Shard { number, count }).collect();
+            let sizes = shards.iter().map(|shard| names.iter().filter(|name| shard.has(name)).count());
+            let sizes: Vec<usize> = sizes.collect();
+            assert_eq!(sizes.iter().sum::<usize>(), names.len());
+            let fair = names.len() / count as usize;
+            assert!(sizes.iter().all(|size| (fair / 2..=fair * 2).contains(size)), "{sizes:?}");
+        }
+        // Never another one: its checkpoints are where it was.
+        let number = (1..=4).find(|number| Shard { number: *number, count: 4 }.has("/aws/lambda/orders"));
+        assert_eq!(number, Some(4));
     }
 }

@@ -21,7 +21,7 @@ use crate::base::limits;
 use crate::services::Definition;
 use crate::services::template::INPUT_ACCOUNT;
 use crate::settings::Service;
-use crate::settings::{Api, Credentials, Endpoints, GuardDuty, Input, MissingObject, Queue, Source};
+use crate::settings::{Api, Credentials, Endpoints, GuardDuty, Input, Logs, MissingObject, Queue, Source};
 use rows::{ANY_NAME, Polled, Row, rows};
 
 /// The parts of an entry of `inputs`.
@@ -295,7 +295,9 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
         (None, Some(api)) => {
             let api = api_settings(row, api, entry);
             if let (Some(api), Some(definition)) = (api, definition) {
-                read.sources.push(source(row, api, region, definition, entry, common));
+                for api in divided(api, entry) {
+                    read.sources.push(source(row, api, region, Arc::clone(&definition), entry, common));
+                }
                 read.listings.extend(listing(row, region, entry, common));
             }
         }
@@ -327,6 +329,14 @@ fn api_settings(row: &Row, api: Polled, entry: &Entry<'_>) -> Option<Api> {
         Polled::GuardDuty => {
             Some(Api::GuardDuty(GuardDuty { start_time: settings::start_time(keys, entry.now) }))
         }
+    }
+}
+
+/// The parts of an API's content that have a source each.
+fn divided(api: Api, entry: &Entry<'_>) -> Vec<Api> {
+    match api {
+        Api::Logs(logs) => settings::shards(logs, entry.keys).into_iter().map(Api::Logs).collect(),
+        other => vec![other],
     }
 }
 
@@ -419,9 +429,14 @@ fn source(
     entry: &Entry<'_>,
     common: &Common<'_>,
 ) -> Source {
+    let name = remembered_as(&definition, region, common);
+    let name = match &api {
+        Api::Logs(Logs { shard: Some(shard), .. }) => format!("{name}/{shard}"),
+        _ => name,
+    };
     Source {
         path: entry.node.path.clone(),
-        name: remembered_as(&definition, region, common),
+        name,
         reads: &row.reads,
         input: common.id.clone(),
         region: region.to_owned(),

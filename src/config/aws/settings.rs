@@ -10,7 +10,7 @@ use crate::base::limits;
 use crate::config::kind::Kind;
 use crate::config::node::{Mapping, Node};
 use crate::config::{ignored, numbers, service};
-use crate::settings::{CloudTrail, Logs, Metrics};
+use crate::settings::{CloudTrail, Logs, Metrics, Shard};
 
 /// The vendor's value for "no filter by source".
 const ALL_SOURCES: &str = "all_sources";
@@ -74,7 +74,25 @@ pub fn logs(keys: &Mapping<'_>, now: Timestamp) -> Option<Logs> {
         group: Some(group).filter(|group| group != ALL_GROUPS),
         start_time: start_time(keys, now),
         first_by_streams: keys.boolean("use_first_optimized_retrieval", false),
+        shard: None,
     })
+}
+
+/// Reads `shards`, and divides the log groups. One group cannot be divided.
+pub fn shards(logs: Logs, keys: &Mapping<'_>) -> Vec<Logs> {
+    let count = keys.number("shards", &numbers::LOG_SHARDS) as u32;
+    match (count, &logs.group) {
+        (1, _) => vec![logs],
+        (_, Some(_)) => {
+            let advice = "remove it, or write \"/\" as log_group to read all log groups";
+            keys.report.error(Kind::Invalid, keys.path_of("shards"), "divides a single log group", advice);
+            Vec::new()
+        }
+        (_, None) => {
+            let shard = |number| Logs { shard: Some(Shard { number, count }), ..logs.clone() };
+            (1..=count).map(shard).collect()
+        }
+    }
 }
 
 /// Reads `start_time`: a time in UTC, or with an offset.

@@ -78,6 +78,7 @@ mod tests {
     use super::*;
 
     pub type Scan = fn(&mut Container, &[u8]) -> Option<usize>;
+    #[cfg(target_arch = "x86_64")]
     pub type Find = fn(&[u8], usize, &mut Vec<usize>);
 
     fn implementations() -> Vec<(&'static str, Scan)> {

@@ -165,6 +165,7 @@ fn fleet(
         table: Table::new(http, table, abort),
         name: config.globals.host.clone(),
         sources: sources.map(|source| source.name.clone()).collect(),
+        passing: matches!(job, Job::Drain),
         destinations: ledger::scope(config).destinations(),
         claims: table.claims,
     };

@@ -215,8 +215,9 @@ impl Logs {
         let goes_on = page.names.is_empty() && !round.listed;
         let after = round.after.take().unwrap_or_default();
         let begin = page.names.iter().position(|group| group.name == after).map_or(0, |at| at + 1);
-        let (refusing, groups): (Vec<_>, Vec<_>) =
-            page.names.into_iter().skip(begin).partition(logs::Named::cannot_be_filtered);
+        let shard = self.settings.shard;
+        let own = page.names.into_iter().skip(begin).filter(|group| is_in(shard, &group.name));
+        let (refusing, groups): (Vec<_>, Vec<_>) = own.partition(logs::Named::cannot_be_filtered);
         round.groups.extend(groups.into_iter().map(|group| group.name));
         let left_out = refusing.into_iter().map(|group| LeftOut {
             why: format!(
@@ -354,6 +355,25 @@ impl PageSource for Logs {
         self.list = checkpoints.get(LIST).and_then(|value| read_place(value));
         (self.round, self.mark, self.caught_up, self.first_round) = (None, None, false, true);
         self.reached = self.next.values().min().copied().or(self.began);
+    }
+
+    /// Takes over how far other divisions of the same groups have read: each group was read by one of them at a time.
+    fn inherit(&self, own: &mut BTreeMap<String, String>, others: &BTreeMap<String, String>) -> bool {
+        let time = |value: &String| value.parse::<i64>().ok();
+        let before = own.clone();
+        for (part, value) in others.iter().filter(|(part, _)| !part.contains(' ')) {
+            let Some(theirs) = time(value) else { continue };
+            let known = own.get(part).and_then(time);
+            let is_news = match part.as_str() {
+                // When it began to read: a group that nobody has read yet begins there.
+                "" => known.is_none_or(|known| theirs < known),
+                group => is_in(self.settings.shard, group) && known.is_none_or(|known| theirs > known),
+            };
+            if is_news {
+                own.insert(part.clone(), value.clone());
+            }
+        }
+        *own != before
     }
 
     fn can_read(&self, part: &str, value: &str) -> bool {
@@ -570,6 +590,10 @@ fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, Unusable> 
 fn of_slice(round: i64, page: i64) -> i64 {
     const PAGES: i64 = 1 << 20;
     (PAGES - 1).min(page) - round.saturating_add(1).saturating_mul(PAGES)
+}
+
+fn is_in(shard: Option<settings::Shard>, group: &str) -> bool {
+    shard.is_none_or(|shard| shard.has(group))
 }
 
 fn slice_min() -> i64 {

@@ -206,10 +206,14 @@ impl PullLoop {
     }
 
     fn learn(&mut self) -> Result<(), (String, bool)> {
-        let (Known { polled, account }, is_own) = self.known()?;
+        let (Known { mut polled, account }, is_own) = self.known()?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
         self.refuse_others(account.as_deref())?;
-        if is_own {
+        let has_inherited = self.inherit(&mut polled.checkpoints)?;
+        if has_inherited {
+            self.keep(&polled);
+        }
+        if is_own || has_inherited {
             self.share(&polled);
         }
         self.works();
@@ -232,6 +236,38 @@ impl PullLoop {
         };
         self.refuse_unreadable(&known.polled.checkpoints, &place)?;
         Ok((known, is_own))
+    }
+
+    /// Takes over what sources with another number of shards have delivered of the same account's log groups. Returns true if
+    /// they are further. Those with the same number have other groups.
+    fn inherit(&self, own: &mut BTreeMap<String, String>) -> Result<bool, (String, bool)> {
+        let Some(undivided) = self.settings.source.undivided() else { return Ok(false) };
+        let kin = self.settings.ledger.kin(undivided);
+        let mut kin = kin.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
+        if let Some(tenure) = &self.shared.tenure {
+            let shared = tenure.kin(undivided);
+            kin.extend(shared.map_err(|error| (error.to_string(), !error.is_temporary()))?);
+        }
+        let division = |name: &str| name.rsplit_once("-of-").map(|(_, count)| count.to_owned());
+        let others = kin.iter().filter(|kin| {
+            let is_of_account = kin.account.as_ref().is_none_or(|account| *account == self.account);
+            is_of_account && division(&kin.source) != division(&self.shared.name)
+        });
+        let further: Vec<&str> = others
+            .filter(|kin| self.source.inherit(own, &kin.checkpoints))
+            .map(|kin| kin.source.as_str())
+            .collect();
+        if !further.is_empty() {
+            self.say(format_args!("goes on where {} has read its log groups", further.join(", ")));
+        }
+        Ok(!further.is_empty())
+    }
+
+    /// Records all checkpoints in the own ledger.
+    fn keep(&self, polled: &Polled) {
+        let (source, term) = (self.shared.name.clone(), polled.term);
+        let checkpoints = polled.checkpoints.clone().into_iter().collect();
+        self.settings.ledger.mark(Mark { source, term, checkpoints, ..Mark::default() });
     }
 
     /// Tells the other hosts of a state that only the own ledger has. They need all of it: a part that does not move for

@@ -17,6 +17,12 @@ pub trait PageSource: Send {
     /// and again when a page could not be delivered.
     fn resume(&mut self, checkpoints: &BTreeMap<String, String>);
 
+    /// Adds to the own checkpoints what other divisions of the same content have delivered of this source's part. Returns
+    /// true if they are further.
+    fn inherit(&self, _own: &mut BTreeMap<String, String>, _others: &BTreeMap<String, String>) -> bool {
+        false
+    }
+
     /// True if this checkpoint can be read, or reading only repeats something without it. A position that cannot be read
     /// must not be taken for none.
     fn can_read(&self, part: &str, value: &str) -> bool;

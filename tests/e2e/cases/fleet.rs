@@ -273,6 +273,47 @@ fn a_drain_reads_on_what_a_dead_host_polled() {
 }
 
 #[test]
+fn hosts_share_the_shards_of_all_log_groups() {
+    const REGION: &str = "eu-south-1";
+    let hosts = Hosts::new("shards");
+    let groups: Vec<String> = (0..10).map(|i| format!("/app/{i}")).collect();
+    groups.iter().for_each(|group| aws::create_log_group(group, REGION));
+    let start = time(now() - 60);
+    let run = |number: usize, shards: usize| {
+        let mut config = hosts.config(number, emulator::endpoint());
+        config["inputs"]["aws"]["services"] = json!({"all": {
+            "types": ["logs"], "log_group": "/", "regions": [REGION], "shards": shards,
+            "start_time": start, "request_period_in_seconds": 1,
+        }});
+        let file = hosts.lab.directory().join(format!("host-{number}.json"));
+        std::fs::write(&file, config.to_string()).unwrap();
+        Collector::start(hosts.lab.directory(), &["run", "--config", file.to_str().unwrap()])
+    };
+    let put = |text: &str| {
+        groups
+            .iter()
+            .for_each(|group| drop(put_events(group, "s", REGION, &[(now() * MILLIS, text.to_owned())])));
+    };
+    let count = |text: &str| hosts.lab.sink.received_text().matches(text).count();
+    let (mut first, second) = (run(1, 4), run(2, 4));
+    put("by both");
+    first.wait_until("events", || count("by both") == groups.len());
+    first.wait_until("a fair share", || hosts.shares() == [2, 2]);
+    put("shared");
+    first.wait_until("events by both", || count("shared") == groups.len());
+    for collector in [first, second] {
+        let ended = collector.stop();
+        assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    }
+    // Another division, on a host without any ledger of its own.
+    put("while nobody runs");
+    let mut third = run(3, 3);
+    third.wait_until("events of the time between", || count("while nobody runs") == groups.len());
+    assert!(count("by both") <= 2 * groups.len(), "late events are read again, others are not");
+    assert_eq!(third.stop().code, Some(0));
+}
+
+#[test]
 fn a_drain_leaves_what_another_host_polls() {
     let mut hosts = Hosts::new("drained");
     let mut first = hosts.run(1, emulator::endpoint());

@@ -146,6 +146,41 @@ fn all_log_groups_of_a_region() {
     assert_exactly(&frames, &without_ids(&lab));
 }
 
+/// Each division goes on where the others have read the same groups.
+#[test]
+fn log_groups_are_divided_differently_from_run_to_run() {
+    const REGION: &str = "eu-north-1";
+    let lab = Lab::new("logs-shards");
+    let groups: Vec<String> = (0..12).map(|i| format!("/ecs/service-{i:02}")).collect();
+    groups.iter().for_each(|group| aws::create_log_group(group, REGION));
+    let put = |age: i64, text: &str| {
+        let at = (now() - age) * MILLIS;
+        let frames =
+            groups.iter().map(|group| put_events(group, "s", REGION, &[(at, format!("{text} of {group}"))]));
+        frames.collect::<Vec<_>>().concat()
+    };
+    // Older than events may be late, so that they are read once.
+    let old = put(600, "old");
+    let mut new = Vec::new();
+    for shards in [1, 3, 2, 1, 5] {
+        let service = json!({
+            "types": ["logs"], "log_group": "/", "start_time": time(now() - 1200), "regions": [REGION], "shards": shards
+        });
+        let ended = lab.drain_all(&config(&lab, &[], json!({"everything": service})));
+        let sources = if shards == 1 { 0 } else { shards };
+        let log = &ended.log;
+        assert_eq!(
+            (1..=5).filter(|n| log.contains(&format!("/shard-{n}-of-{shards}: "))).count(),
+            sources,
+            "log:\n{log}"
+        );
+        assert_at_least_once("shards", &[old.clone(), new.clone()].concat(), &without_ids(&lab));
+        assert_eq!(lab.sink.received_text().matches("old of").count(), groups.len());
+        // By AWS's clock, which counts seconds, they have happened.
+        new.extend(put(5, &format!("with {shards}")));
+    }
+}
+
 #[test]
 fn a_log_group_that_is_not_there_is_named() {
     let lab = Lab::new("logs-missing");

@@ -97,10 +97,44 @@ impl Account {
 
 fn source(group: Option<&str>, start: Option<&str>, first_by_streams: bool) -> Logs {
     let group = group.map(str::to_owned);
-    let settings = settings::Logs { group, start_time: start.map(time), first_by_streams };
+    let settings = settings::Logs { group, start_time: start.map(time), first_by_streams, shard: None };
     let mut source = Logs::new(settings, "http://e".into(), "us-east-1".into());
     source.resume(&BTreeMap::new());
     source
+}
+
+#[test]
+fn another_division_s_progress_is_taken_over_where_it_is_further() {
+    let shard = settings::Shard { number: 1, count: 2 };
+    let (mine, theirs) = {
+        let (mine, theirs): (Vec<_>, Vec<_>) =
+            (0..20).map(|n| format!("/g/{n}")).partition(|group| shard.has(group));
+        (mine, theirs)
+    };
+    let mut source = source(None, None, false);
+    source.settings.shard = Some(shard);
+    let own = BTreeMap::from([(String::new(), "50".to_owned()), (mine[0].clone(), "90".to_owned())]);
+    let other = |first: &str, second: &str| {
+        BTreeMap::from([
+            (String::new(), "40".to_owned()),
+            (mine[0].clone(), first.to_owned()),
+            (mine[1].clone(), second.to_owned()),
+            (theirs[0].clone(), "99".to_owned()),
+            (place::part(&mine[2]), "{}".to_owned()),
+            (LIST.to_owned(), "{}".to_owned()),
+        ])
+    };
+    let mut known = own.clone();
+    assert!(source.inherit(&mut known, &other("80", "70")));
+    let expected = [("", "40"), (&mine[0], "90"), (&mine[1], "70")];
+    assert_eq!(known, expected.map(|(part, value)| (part.to_owned(), value.to_owned())).into());
+    assert!(!source.inherit(&mut known, &other("80", "70")), "nothing is further");
+    assert!(!source.inherit(&mut known, &other("rubbish", "70")));
+    assert!(source.inherit(&mut known, &other("91", "70")));
+    assert_eq!(known[&mine[0]], "91");
+    let mut none = BTreeMap::new();
+    assert!(source.inherit(&mut none, &own));
+    assert_eq!(none, own);
 }
 
 fn at(minutes: i64) -> i64 {
@@ -477,6 +511,7 @@ impl Model for Region {
             group: None,
             start_time: Some(time("2026-11-20T12:00:00Z")),
             first_by_streams: self.by_streams,
+            shard: None,
         };
         Logs::new(settings, "http://e".into(), "us-east-1".into())
     }
