@@ -102,8 +102,15 @@ impl SenderThread {
         self.try_lifetime()?;
         let own = Arc::clone(&self.telemetry);
         let connecting = own.during(Activity::Connecting);
-        let connection = self.connect()?;
+        let connected = self.connect();
         drop(connecting);
+        let connection = match connected {
+            Err(error) if self.standby.is_some() && !matches!(error, Error::Stopped) => {
+                self.stand_down(&error, backoff);
+                return Ok(());
+            }
+            connected => connected?,
+        };
         self.shared.telemetry.send.connected.increment();
         self.shared.telemetry.connected(connection.link());
         let open = own.during(Activity::Connected);
@@ -239,6 +246,20 @@ impl SenderThread {
         if self.endings.is_empty() && self.standby.as_mut().is_some_and(|standby| standby.rests(now)) {
             self.shared.telemetry.leave(&self.telemetry);
         }
+    }
+
+    /// Stands by again because it cannot connect. That is no trouble of the output: the peer may allow only so many
+    /// connections, and if it is down, the others say so.
+    fn stand_down(&mut self, error: &Error, backoff: &mut Backoff) {
+        let name = &self.shared.telemetry.name;
+        log::debug!("outputs.{name}: one more sender cannot connect, and stands by again: {error}");
+        self.shared.telemetry.send.failed_connections.increment();
+        if let Some(standby) = &mut self.standby {
+            standby.stop();
+            self.shared.telemetry.leave(&self.telemetry);
+        }
+        let _backing_off = self.telemetry.during(Activity::BackingOff);
+        self.shared.abort.wait(backoff.pause());
     }
 
     /// A batch, returned ones first.

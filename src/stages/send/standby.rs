@@ -37,11 +37,16 @@ impl Standby {
         self.worked_at = Some(now);
     }
 
+    /// Stands by again.
+    pub fn stop(&mut self) {
+        self.worked_at = None;
+    }
+
     /// Stands by again if it has had nothing to send for [`SEND_IDLE_TIMEOUT`]. Returns true if it does.
     pub fn rests(&mut self, now: Instant) -> bool {
         let is_idle = self.worked_at.is_some_and(|at| now.saturating_duration_since(at) >= SEND_IDLE_TIMEOUT);
         if is_idle {
-            self.worked_at = None;
+            self.stop();
         }
         is_idle
     }
