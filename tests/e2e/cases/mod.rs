@@ -16,6 +16,7 @@ mod faults_s3;
 mod faults_sink;
 mod faults_sqs;
 mod fleet;
+mod fleet_moments;
 mod fleet_objects;
 mod groups;
 mod hostile;
