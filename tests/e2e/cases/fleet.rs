@@ -324,6 +324,7 @@ fn a_drain_leaves_what_another_host_polls() {
         Collector::start(hosts.lab.directory(), &["run", "--drain", "--config", file.to_str().unwrap()]);
     let ended = drain.end(Duration::from_secs(120));
     assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
-    first.stop();
+    let log = first.stop().log;
+    assert!(!log.contains("is handed over"), "a drain ends soon, so it gets nothing; log:\n{log}");
     hosts.all_arrived("a drain beside a running host");
 }
