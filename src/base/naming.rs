@@ -178,6 +178,11 @@ pub fn is_key(key: &str) -> bool {
     (1..=KEY_BYTES_MAX).contains(&key.len()) && stays_inside
 }
 
+/// True if a name with slashes is `whole`, or a part of it.
+pub fn is_under(name: &str, whole: &str) -> bool {
+    name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

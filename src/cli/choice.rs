@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::naming::is_under;
 use crate::config::problem::suggestion;
 use crate::settings::{Config, Input};
 
@@ -61,11 +62,6 @@ fn named<'i>(inputs: Vec<&'i Input>, key: Option<&str>) -> Result<Vec<&'i Input>
 /// The full name of an `aws` input's service, whose type may be omitted: `audit-events-all` is its `audits_s3`.
 fn service_of<'i>(input: &'i Input, wanted: &str) -> Option<&'i str> {
     input.services.iter().map(|service| service.name.as_str()).find(|name| is_under(name, wanted))
-}
-
-/// True if a name with slashes is `whole`, or a part of it.
-pub fn is_under(name: &str, whole: &str) -> bool {
-    name.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn with_service(input: &Input, wanted: &Wanted<'_>) -> Result<Input, String> {

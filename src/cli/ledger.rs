@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::choice::is_under;
 use super::exit::REFUSED;
 use super::table::plain;
 use crate::aws::Http;
 use crate::base::limits::SHOWN_ENTRIES_MAX;
+use crate::base::naming::is_under;
 use crate::base::out::Out;
 use crate::base::stop::Stop;
 use crate::config::{self, Environment};

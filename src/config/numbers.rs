@@ -56,8 +56,8 @@ pub const PULL_RETRIES: Number = Number { range: 0..=1000, default: 3 };
 /// In minutes.
 pub const GAP: Number = Number { range: 0..=7 * 24 * 60, default: 15 };
 /// In hours.
-pub const LOG_SHARDS: Number = Number { range: 1..=64, default: 1 };
 pub const TIME_SLOT: Number = Number { range: 1..=90 * 24, default: 1 };
+pub const LOG_SHARDS: Number = Number { range: 1..=64, default: 1 };
 pub const COLUMN: RangeInclusive<i64> = 0..=limits::CSV_COLUMN_MAX;
 pub const HEADER_LINES: Number = Number { range: 0..=limits::HEADER_LINES_MAX as i64, default: 0 };
 

@@ -87,11 +87,8 @@ impl Claim {
     /// No object waits for the table without end, whatever it answers: only for another host that lives.
     fn decide(&self, asked: Result<Asked, Error>) -> Taken {
         let is_usable = match asked {
-            Ok(Asked::Here | Asked::Elsewhere) => {
-                self.state().undecided = None;
-                let is_here = matches!(asked, Ok(Asked::Here));
-                return if is_here { Taken::Here } else { Taken::Wait(FLEET_OBJECT_WAIT) };
-            }
+            Ok(Asked::Here) => return self.decided(Taken::Here),
+            Ok(Asked::Elsewhere) => return self.decided(Taken::Wait(FLEET_OBJECT_WAIT)),
             Ok(Asked::Undecided) => true,
             Err(error) if *error.kind() == Kind::BadRequest => {
                 // Once: the ETag that a GET returns is asked for, too.
@@ -113,14 +110,17 @@ impl Claim {
         }
     }
 
-    /// The table has an entry that cannot be read, or refuses this one.
+    fn decided(&self, taken: Taken) -> Taken {
+        self.state().undecided = None;
+        taken
+    }
+
+    /// Tells that the table has an entry that cannot be read, or refuses this one.
     fn goes_alone(&self, error: &Error) {
-        let place = self.0.entry.place();
         log::warn!(
-            "fleet: {error}. s3://{}/{} is collected without a claim, so another host that gets the same message sends it too; \
-             its entry is replaced when it is delivered",
-            place.bucket.escape_debug(),
-            place.key.escape_debug()
+            "fleet: {error}. {} is collected without a claim, so another host that gets the same message sends it too; its \
+             entry is replaced when it is delivered",
+            self.0.entry.place()
         );
     }
 

@@ -47,8 +47,6 @@ pub struct Fleet(Arc<Shared>);
 struct Shared {
     table: Table,
     host: Host,
-    /// See [`Settings::passing`].
-    passing: bool,
     tenures: BTreeMap<String, Tenure>,
     objects: Objects,
     health: Arc<Health>,
@@ -86,12 +84,12 @@ impl Fleet {
         let health = Arc::new(Health::dispensable(format!("shared table {}", table.name())));
         telemetry.adopt(&health);
         let tenures = sources.iter().map(|source| (source.clone(), Tenure::new(source, &table))).collect();
-        let host = Host::new(&name, sources);
+        // Hosts hand sources over to those that name them.
+        let host = Host::new(&name, if passing { BTreeSet::new() } else { sources });
         let (objects, receivers) = Objects::new(&table, &host.id, destinations, claims, telemetry);
         let shared = Arc::new(Shared {
             table,
             host,
-            passing,
             tenures,
             objects,
             health,
@@ -231,11 +229,7 @@ impl Member {
     fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
         let shared = &self.shared;
         self.beat += 1;
-        let mut host = Host { beat: self.beat, ..shared.host.clone() };
-        if shared.passing {
-            host.sources.clear();
-        }
-        shared.table.beat(&host)?;
+        shared.table.beat(&Host { beat: self.beat, ..shared.host.clone() })?;
         let before = self.beaten.replace(asked);
         Ok(before.is_some_and(|before| asked.saturating_duration_since(before) >= FLEET_TERM))
     }
@@ -273,8 +267,8 @@ impl Member {
         let held = names(|tenure| tenure.held().is_some());
         let mut barred = names(|tenure| !tenure.is_vacant());
         barred.extend(self.given.keys().cloned());
-        let (id, wanted) = (shared.host.id.as_str(), &shared.host.sources);
-        let plan = self.view.plan(Own { id, wanted, held: &held, barred: &barred }, now);
+        let (id, wanted) = (shared.host.id.as_str(), names(|_| true));
+        let plan = self.view.plan(Own { id, wanted: &wanted, held: &held, barred: &barred }, now);
         for source in &plan.give {
             log::info!("fleet: {source} is handed over to a host that polls fewer sources");
             shared.tenures[source].ask_to_leave();

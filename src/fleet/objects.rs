@@ -186,12 +186,18 @@ impl Objects {
     /// A heartbeat could not be written. Objects wait for the table until that has been so for a while, or will be so again
     /// for sure; then they do so again when a heartbeat is written.
     pub(super) fn unreachable(&self, error: &Error) {
-        self.state().fails(error, |state| &mut state.silent);
+        let mut state = self.state();
+        let since = *state.silent.get_or_insert_with(clock::now);
+        state.fails(error, since);
     }
 
     /// The same for a call about objects. After that, the first object that asks after a heartbeat decides.
     pub(super) fn failed(&self, error: &Error) {
-        self.state().fails(error, |state| &mut state.failing);
+        {
+            let mut state = self.state();
+            let since = *state.failing.get_or_insert_with(clock::now);
+            state.fails(error, since);
+        }
         let waiting = self.0.waiting.load(Ordering::Relaxed);
         self.0.health.failed(
             format!(
@@ -293,8 +299,7 @@ impl Objects {
 
     /// The claim is over. `now`: what the table says of the object instead.
     fn lost(&self, claim: &Arc<dyn Holder>, held: &Held, now: Option<&Record>) {
-        let place = &held.key.place;
-        let object = format!("s3://{}/{}", place.bucket.escape_debug(), place.key.escape_debug());
+        let object = &held.key.place;
         match now.filter(|now| now.holder != self.0.host) {
             Some(_) => log::warn!(
                 "fleet: another host has taken {object} over, because this one was silent for too long; it goes on there after \
@@ -373,9 +378,8 @@ impl Objects {
 }
 
 impl State {
-    /// Notes that a call has failed, of the kind whose failures are dated by `since`.
-    fn fails(&mut self, error: &Error, since: impl FnOnce(&mut State) -> &mut Option<Instant>) {
-        let since = *since(self).get_or_insert_with(clock::now);
+    /// Notes that a call has failed. All calls of its kind have done so since then.
+    fn fails(&mut self, error: &Error, since: Instant) {
         if clock::since(since) >= FLEET_OBJECT_PATIENCE || !error.is_temporary() {
             self.reach = Reach::Away;
         }

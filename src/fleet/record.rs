@@ -44,7 +44,7 @@ impl Key {
         format!("{OBJECTS}{input}/{bucket}/{key}")
     }
 
-    /// An ETag is a number, a dash and a number at most, so that the slash can be found.
+    /// The `sk`: the ETag, and the version after a slash, which no ETag has.
     pub fn sk(&self) -> String {
         let Key { etag, version, .. } = self;
         if version.is_empty() { etag.clone() } else { format!("{etag}/{version}") }

@@ -7,6 +7,7 @@ use super::pending::Pending;
 use super::table::{Known, Table};
 use crate::aws::Error;
 use crate::base::locks::lock;
+use crate::base::naming::is_under;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
 use crate::ledger::{Kin, Mark};
@@ -108,10 +109,7 @@ impl Tenure {
     /// # Errors
     /// If the table cannot be read.
     pub fn kin(&self, source: &str) -> Result<Vec<Kin>, Error> {
-        let is_kin = |name: &&String| {
-            let rest = name.strip_prefix(source);
-            **name != self.0.source && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
+        let is_kin = |name: &&String| **name != self.0.source && is_under(name, source);
         let leases = self.0.table.leases()?;
         let load = |name: &String| {
             let Known { polled, account } = self.0.table.load(name)?;

@@ -26,13 +26,8 @@ impl Name {
 }
 
 impl std::fmt::Display for Name {
-    /// Control characters are escaped, because others choose the keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Place { bucket, key, .. } = &self.place;
-        match bucket.is_empty() {
-            true => write!(f, "the body of message {}", key.escape_debug()),
-            false => write!(f, "s3://{}/{}", bucket.escape_debug(), key.escape_debug()),
-        }
+        self.place.fmt(f)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The ledger's entry of an object.
 
+use std::fmt;
+
 use crate::ack::{Ending, Tables};
 use crate::base::object::Object;
 
@@ -10,6 +12,17 @@ pub struct Place {
     pub input: String,
     pub bucket: String,
     pub key: String,
+}
+
+impl fmt::Display for Place {
+    /// Control characters are escaped, because others choose the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { bucket, key, .. } = self;
+        match bucket.is_empty() {
+            true => write!(f, "the body of message {}", key.escape_debug()),
+            false => write!(f, "s3://{}/{}", bucket.escape_debug(), key.escape_debug()),
+        }
+    }
 }
 
 /// The identity of the object's content. Unknown fields are empty.

@@ -75,7 +75,6 @@ pub fn places(value: &BorrowedValue<'_>) -> Vec<Read> {
     let is_odd = |name, is_sound: bool| !is_sound && value.get(name).is_some_and(says_something);
     let is_confirmation =
         matches!(text("Type"), Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"));
-    let is_detail = is_object("bucket") && is_object("object");
     let all: [(bool, Read); 17] = [
         (is_odd("Records", is_array("Records")), |_| Err(lacks("an S3 event", "a list as Records"))),
         (is_event_of_s3(value), event_of_s3),
@@ -91,7 +90,7 @@ pub fn places(value: &BorrowedValue<'_>) -> Vec<Read> {
         (has("s3Bucket") && has("s3ObjectKey"), delivery_notice),
         (text("messageType").is_some_and(is_config_message), config_message),
         (has("invocationSchemaVersion") && is_array("tasks"), batch_operation),
-        (is_detail, |value| detail_of_s3(value, Object::named_or_encoded)),
+        (is_detail(value), |value| detail_of_s3(value, Object::named_or_encoded)),
         // Other calls may be in a log.
         (text("eventSource") == Some("s3.amazonaws.com") && is_write(value), call_to_s3),
         (is_object("awslogs") || is_array("logEvents"), |_| {
@@ -104,7 +103,7 @@ pub fn places(value: &BorrowedValue<'_>) -> Vec<Read> {
                 "SES does not announce objects to a queue. Have S3 announce them",
             ))
         }),
-        (PAIRS.iter().any(|pair| is_pair(value, pair, is_detail)), pairs),
+        (PAIRS.iter().any(|pair| is_pair(value, pair)), pairs),
     ];
     all.into_iter().filter_map(|(is_there, read)| is_there.then_some(read)).collect()
 }
@@ -320,8 +319,7 @@ fn batch_operation(value: &BorrowedValue<'_>) -> Result<Announcement> {
 
 /// Reads all pairs of a bucket and a key side by side. Whether a key is encoded is unknown.
 fn pairs(value: &BorrowedValue<'_>) -> Result<Announcement> {
-    let is_detail = ["bucket", "object"].iter().all(|name| value.get(*name).is_some_and(|v| v.is_object()));
-    let mut there = PAIRS.iter().filter(|pair| is_pair(value, pair, is_detail));
+    let mut there = PAIRS.iter().filter(|pair| is_pair(value, pair));
     there.try_fold(Announcement::default(), |found, (bucket, key)| {
         let (Some(bucket), Some(key)) = (text(value, bucket), text(value, key)) else {
             return Err(lacks("a message with a bucket and a key", "texts for both"));
@@ -331,9 +329,14 @@ fn pairs(value: &BorrowedValue<'_>) -> Result<Announcement> {
 }
 
 /// True if both members of a pair say something. A bucket that is an object may belong to S3's `detail`.
-fn is_pair(value: &BorrowedValue<'_>, (bucket, key): &(&str, &str), is_detail: bool) -> bool {
+fn is_pair(value: &BorrowedValue<'_>, (bucket, key): &(&str, &str)) -> bool {
     let says = |name: &str| value.get(name).is_some_and(says_something);
-    says(bucket) && says(key) && !(is_detail && *bucket == "bucket")
+    says(bucket) && says(key) && !(*bucket == "bucket" && is_detail(value))
+}
+
+/// True for S3's `detail` alone.
+fn is_detail(value: &BorrowedValue<'_>) -> bool {
+    ["bucket", "object"].iter().all(|name| value.get(*name).is_some_and(|v| v.is_object()))
 }
 
 /// SNS asks before it sends anything. The token that answers it is in the message and not in the log.

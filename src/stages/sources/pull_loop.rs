@@ -211,7 +211,7 @@ impl PullLoop {
         self.refuse_others(account.as_deref())?;
         let has_inherited = self.inherit(&mut polled.checkpoints)?;
         if has_inherited {
-            self.keep(&polled);
+            self.settings.ledger.mark(Mark { seen: Vec::new(), ..self.whole(&polled) });
         }
         if is_own || has_inherited {
             self.share(&polled);
@@ -263,20 +263,19 @@ impl PullLoop {
         Ok(!further.is_empty())
     }
 
-    /// Records all checkpoints in the own ledger.
-    fn keep(&self, polled: &Polled) {
-        let (source, term) = (self.shared.name.clone(), polled.term);
-        let checkpoints = polled.checkpoints.clone().into_iter().collect();
-        self.settings.ledger.mark(Mark { source, term, checkpoints, ..Mark::default() });
+    /// A mark of a whole state.
+    fn whole(&self, polled: &Polled) -> Mark {
+        let Polled { term, checkpoints, seen } = polled.clone();
+        let (source, checkpoints) = (self.shared.name.clone(), checkpoints.into_iter().collect());
+        Mark { source, term, checkpoints, seen, forget_before: None }
     }
 
     /// Tells the other hosts of a state that only the own ledger has. They need all of it: a part that does not move for
     /// a while would begin at the present on the next host.
     fn share(&self, polled: &Polled) {
-        let Some(tenure) = &self.shared.tenure else { return };
-        let Polled { term, checkpoints, seen } = polled.clone();
-        let (source, checkpoints) = (self.shared.name.clone(), checkpoints.into_iter().collect());
-        tenure.record(&Mark { source, term, checkpoints, seen, forget_before: None });
+        if let Some(tenure) = &self.shared.tenure {
+            tenure.record(&self.whole(polled));
+        }
     }
 
     /// The shared state if it has a position, else the own one, which is told by true.

@@ -187,7 +187,7 @@ fn hosts_that_fail_at_random_moments_lose_nothing() {
         );
         repeats = now;
     }
-    // What was in flight when a host failed is one round at most.
+    // At most one round was in flight when a host failed.
     let round = OBJECTS * RECORDS + GROUPS;
     assert!(
         repeats <= 3 * moments as usize * round,

@@ -3,11 +3,11 @@
 use super::lines::Entry;
 use crate::fleet::Known;
 
-/// What became of an object.
+/// The outcome for an object that is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
     New,
-    /// As much or more is known of it.
+    /// The ledger knows as much or more of it.
     Known,
     /// The ledger cannot have it: nothing names its content, or its name is too long.
     Nameless,
