@@ -1,5 +1,5 @@
 //! DynamoDB over the AWS JSON 1.0 protocol: GetItem, Query, Scan, UpdateItem, PutItem, DeleteItem, BatchWriteItem,
-//! TransactWriteItems. Pure.
+//! TransactWriteItems, DescribeTimeToLive. Pure.
 //!
 //! Format: the Amazon DynamoDB API reference. A table here has two keys, both texts: `pk` and `sk`.
 
@@ -160,6 +160,32 @@ pub fn transact(address: &Address<'_>, writes: &[Value]) -> Request {
     DYNAMODB.call_operation("dynamodb:UpdateItem", "TransactWriteItems", address, &input)
 }
 
+/// Builds DescribeTimeToLive.
+pub fn time_to_live(address: &Address<'_>, table: &str) -> Request {
+    DYNAMODB.call("dynamodb:DescribeTimeToLive", address, &json!({ "TableName": table }))
+}
+
+/// Reads DescribeTimeToLive's answer: the attribute whose time ends an item. None: nothing ends one.
+///
+/// # Errors
+/// If it is not what AWS documents.
+pub fn read_time_to_live(body: &[u8]) -> Result<Option<String>, Unusable> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        time_to_live_description: Description,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Description {
+        time_to_live_status: String,
+        attribute_name: Option<String>,
+    }
+    let Answer { time_to_live_description: told } = success::json::<Answer, Answer>(body)?;
+    let is_on = ["ENABLED", "ENABLING"].contains(&told.time_to_live_status.as_str());
+    Ok(told.attribute_name.filter(|_| is_on))
+}
+
 /// Reads Query's answer about the page that starts at `start`.
 ///
 /// # Errors
@@ -316,6 +342,20 @@ mod tests {
         let item = read_item(br#"{"Item":{"pk":{"S":"a"}}}"#).unwrap().unwrap();
         assert_eq!((item.text("pk"), read_item(b"{}").unwrap()), (Some("a"), None));
         assert!(read_item(br#"{"status":"ok"}"#).is_err(), "another server's answer");
+    }
+
+    #[test]
+    fn items_end_by_an_attribute_or_not_at_all() {
+        let answer = |status: &str, name: &str| {
+            let told = format!(r#"{{"TimeToLiveDescription":{{"TimeToLiveStatus":"{status}"{name}}}}}"#);
+            read_time_to_live(told.as_bytes()).unwrap()
+        };
+        let name = r#","AttributeName":"expires""#;
+        assert_eq!(answer("ENABLED", name).as_deref(), Some("expires"));
+        assert_eq!(answer("ENABLING", name).as_deref(), Some("expires"));
+        assert_eq!(answer("DISABLING", name), None);
+        assert_eq!(answer("DISABLED", ""), None);
+        assert!(read_time_to_live(b"{}").is_err(), "another server's answer");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub use self::http::Http;
 pub use self::identity::{AccountId, Sts};
 pub use self::kind::Kind;
 pub use self::listing::{ListObjects, Listed, Page};
-pub use self::pace::Pace;
+pub use self::pace::{Caller, Pace};
 pub use self::provider::Provider;
 pub use self::proxy::Proxies;
 pub use self::queue::Sqs;

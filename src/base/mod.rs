@@ -10,6 +10,7 @@ pub mod locks;
 pub mod naming;
 pub mod object;
 pub mod out;
+pub mod pause;
 pub mod permissions;
 pub mod runtime;
 pub mod stop;

@@ -302,7 +302,7 @@ fn expiry(output: &Output) -> Option<Timestamp> {
 fn of_table(settings: &SharedTable) -> Attempt {
     let path = "globals.persistence";
     let what = format!("{path}: table {} in {}", settings.name, settings.region);
-    let tried = || -> Result<String, Error> {
+    let tried = || -> Result<(Table, String), Error> {
         let table = Table::new(&Http::new(1)?, settings, &Stop::new());
         let (leases, hosts) = (table.leases()?, table.hosts()?);
         let probe = Host::new("check", BTreeSet::new());
@@ -320,12 +320,38 @@ fn of_table(settings: &SharedTable) -> Attempt {
                 why,
             ));
         }
-        Ok(format!("can be read and written; sources {}, hosts {}", leases.known.len(), hosts.len()))
+        let learnt =
+            format!("can be read and written; sources {}, hosts {}", leases.known.len(), hosts.len());
+        Ok((table, learnt))
     };
     match tried() {
-        Ok(learnt) => Attempt::good(&what, learnt),
+        Ok((table, learnt)) => {
+            let problems = growth(path, &table).into_iter().collect();
+            Attempt { problems, ..Attempt::good(&what, learnt) }
+        }
         Err(error) => Attempt::bad(&what, problem(path, &error, advice(&error))),
     }
+}
+
+/// Warns of a table that keeps its items for good.
+fn growth(path: &str, table: &Table) -> Option<Problem> {
+    let warning = match table.removes_old_items() {
+        Ok(true) => return None,
+        Ok(false) => {
+            let advice = format!(
+                "turn its time to live on: aws dynamodb update-time-to-live --table-name {} --time-to-live-specification \
+                 Enabled=true,AttributeName=expires",
+                table.name()
+            );
+            problem(path, &"the table keeps delivered objects and old hosts for good, and grows", &advice)
+        }
+        Err(error) => problem(
+            path,
+            &error,
+            "whether old items are removed cannot be seen: allow dynamodb:DescribeTimeToLive, or ignore this",
+        ),
+    };
+    Some(Problem { severity: Severity::Warning, ..warning })
 }
 
 /// Checks that a file can be created in the folder, or the folder itself in the nearest parent that exists.

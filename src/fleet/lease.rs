@@ -14,6 +14,8 @@ pub struct Lease {
     pub holder: String,
     /// Number of times that the lease was taken.
     pub epoch: u64,
+    /// The id of the host that is to have it while that one lives, because somebody said so.
+    pub meant: Option<String>,
 }
 
 /// All leases in the table.
@@ -56,6 +58,19 @@ pub struct Host {
     pub sources: BTreeSet<String>,
     /// Number of its heartbeats.
     pub beat: u64,
+    /// Somebody has asked it to take nothing new, and to give up its sources.
+    pub drained: bool,
+    /// Its own figures at its heartbeat.
+    pub load: Load,
+}
+
+/// The work that a host does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Delivered events per second, lately.
+    pub rate: u64,
+    /// Messages of its queues in flight.
+    pub messages: u64,
 }
 
 impl Host {
@@ -67,6 +82,8 @@ impl Host {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sources,
             beat: 0,
+            drained: false,
+            load: Load::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::lease::{Host, Leases, Taking};
+use super::lease::{Host, Leases, Load, Taking};
 use super::objects::Objects;
 use super::table::{Held, Table};
 use super::tenure::{Tenure, Trouble};
@@ -16,6 +16,7 @@ use crate::base::crew::Crew;
 use crate::base::limits::{
     FLEET_BARRED_TIME, FLEET_CLOSE_INTERVAL, FLEET_INTERVAL, FLEET_ROUND, FLEET_SAVE_INTERVAL, FLEET_TERM,
 };
+use crate::base::pause::Pause;
 use crate::base::runtime::{clock, thread};
 use crate::base::stop::Stop;
 use crate::telemetry;
@@ -38,7 +39,14 @@ pub struct Settings {
     pub destinations: String,
     /// Objects are claimed before they are collected.
     pub claims: bool,
+    /// Is set while this host is drained: it receives nothing new.
+    pub pause: Pause,
+    /// Says what this host does at present.
+    pub load: LoadOf,
 }
+
+/// A function that says what this host does at present.
+pub type LoadOf = Arc<dyn Fn() -> Load + Send + Sync>;
 
 /// A host that has joined. Clones share it.
 #[derive(Clone)]
@@ -49,7 +57,13 @@ struct Shared {
     host: Host,
     tenures: BTreeMap<String, Tenure>,
     objects: Objects,
+    /// It ends soon: see [`Settings::passing`].
+    passing: bool,
+    pause: Pause,
+    load: LoadOf,
     health: Arc<Health>,
+    /// A drained host is one that somebody may have forgotten.
+    drained: Arc<Health>,
     seen: Arc<telemetry::Fleet>,
     /// Distinguishes the writes of marks.
     writes: AtomicU64,
@@ -64,6 +78,7 @@ struct Member {
     shared: Arc<Shared>,
     view: View,
     beat: u64,
+    began: Instant,
     /// When the latest heartbeat that was written was begun.
     beaten: Option<Instant>,
     /// The leases could not be read in the latest round.
@@ -80,9 +95,11 @@ impl Fleet {
     /// # Errors
     /// If a thread cannot be started.
     pub fn join(settings: Settings, telemetry: &Telemetry) -> io::Result<(Fleet, Crew)> {
-        let Settings { table, name, sources, passing, destinations, claims } = settings;
+        let Settings { table, name, sources, passing, destinations, claims, pause, load } = settings;
         let health = Arc::new(Health::dispensable(format!("shared table {}", table.name())));
+        let drained = Arc::new(Health::dispensable("this host"));
         telemetry.adopt(&health);
+        telemetry.adopt(&drained);
         let tenures = sources.iter().map(|source| (source.clone(), Tenure::new(source, &table))).collect();
         // Hosts hand sources over to those that name them.
         let host = Host::new(&name, if passing { BTreeSet::new() } else { sources });
@@ -92,7 +109,11 @@ impl Fleet {
             host,
             tenures,
             objects,
+            passing,
+            pause,
+            load,
             health,
+            drained,
             seen: Arc::clone(&telemetry.fleet),
             writes: AtomicU64::new(0),
             closing: Stop::new(),
@@ -104,6 +125,7 @@ impl Fleet {
             shared: Arc::clone(&shared),
             view: View::default(),
             beat: 0,
+            began: clock::now(),
             beaten: None,
             is_blind: false,
             unreadable: BTreeSet::new(),
@@ -205,6 +227,7 @@ impl Member {
         // Seen no earlier than now, so that a slow answer makes nobody look silent.
         let now = clock::now();
         self.view.observe(leases, hosts, now);
+        shared.drain(self.view.is_drained(&shared.host.id));
         for tenure in shared.tenures.values() {
             let source = tenure.source();
             let holder = self.view.holder(source, &shared.host.id, now);
@@ -229,19 +252,23 @@ impl Member {
     fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
         let shared = &self.shared;
         self.beat += 1;
-        shared.table.beat(&Host { beat: self.beat, ..shared.host.clone() })?;
+        shared.table.beat(&Host { beat: self.beat, load: (shared.load)(), ..shared.host.clone() })?;
         let before = self.beaten.replace(asked);
         Ok(before.is_some_and(|before| asked.saturating_duration_since(before) >= FLEET_TERM))
     }
 
     /// The hosts and sources as people are shown them.
     fn seen(&self, now: Instant) -> FleetSnapshot {
-        let Shared { host: own, tenures, .. } = &*self.shared;
-        let shown = |(host, held): (&Host, usize)| FleetHost {
+        let Shared { host: own, tenures, pause, load, .. } = &*self.shared;
+        let shown = |host: &Host, since: Instant, sources: usize| FleetHost {
             name: host.name.clone(),
             id: host.id.clone(),
             version: host.version.clone(),
-            sources: held,
+            sources,
+            drained: host.drained,
+            events_per_second: host.load.rate,
+            messages_in_flight: host.load.messages,
+            heartbeat_age_seconds: now.saturating_duration_since(since).as_secs_f64(),
             here: host.id == own.id,
         };
         let source = |tenure: &Tenure| {
@@ -251,9 +278,12 @@ impl Member {
             FleetSource { polled_by: polled_by.map(str::to_owned), name, here }
         };
         let sources: Vec<FleetSource> = tenures.values().map(source).collect();
-        let here = (own, sources.iter().filter(|source| source.here).count());
+        let here = Host { drained: pause.is_on(), load: load(), ..own.clone() };
+        let held = sources.iter().filter(|source| source.here).count();
+        let here = shown(&here, self.beaten.unwrap_or(self.began), held);
         let others = self.view.living(now).filter(|(host, _)| host.id != own.id);
-        FleetSnapshot { hosts: std::iter::once(here).chain(others).map(shown).collect(), sources }
+        let others = others.map(|(host, since)| shown(host, since, self.view.held_by(&host.id)));
+        FleetSnapshot { hosts: std::iter::once(here).chain(others).collect(), sources }
     }
 
     /// Plans what to take, and asks for what is to be given.
@@ -270,8 +300,9 @@ impl Member {
         let (id, wanted) = (shared.host.id.as_str(), names(|_| true));
         let plan = self.view.plan(Own { id, wanted: &wanted, held: &held, barred: &barred }, now);
         for source in &plan.give {
-            log::info!("fleet: {source} is handed over to a host that polls fewer sources");
-            shared.tenures[source].ask_to_leave();
+            if shared.tenures[source].ask_to_leave() {
+                log::info!("fleet: {source} is handed over to another host");
+            }
             self.given.insert(source.clone(), now);
         }
         plan
@@ -281,6 +312,22 @@ impl Member {
 impl Shared {
     fn leases(&self) -> Result<Leases, Error> {
         if self.tenures.is_empty() { Ok(Leases::default()) } else { self.table.leases() }
+    }
+
+    /// Follows the wish of people: see [`Table::drain`].
+    fn drain(&self, drained: bool) {
+        let drained = drained && !self.passing;
+        self.pause.set(drained);
+        match drained {
+            true => self.drained.failed(
+                format!(
+                    "this host is drained: it receives no messages and polls no sources, because somebody asked for it. To make                      it go on, run `aws-to-devo fleet --config FILE --resume {}`",
+                    self.host.id
+                ),
+                true,
+            ),
+            false => self.drained.calms_down(),
+        }
     }
 
     /// `until`: when the term that began with the latest heartbeat ends.

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! pk               sk                  attributes
-//! leases           SOURCE              holder, epoch, written, beat (for version 0.1.0)
-//! hosts            HOST ID             name, version, sources, beat, expires
+//! leases           SOURCE              holder, epoch, meant, written, beat (for version 0.1.0)
+//! hosts            HOST ID             name, version, sources, beat, drained, rate, messages, expires
 //! source/SOURCE    account             value
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
@@ -25,6 +25,9 @@
 //!
 //! **No two clocks are compared.** The holder counts a lease from before the call that renewed it; the others count from
 //! when they saw the renewal, which is later. Each uses its own monotonic clock.
+//!
+//! **People's wishes stand beside the leases**, not in their place: `drained` of a host and `meant` of a lease. Each host reads
+//! them with the rest, and gives or takes accordingly.
 //!
 //! A host's heartbeat renews its claims of objects, too ([`hosts`]); [`claim`] is one of them, [`record`] its item.
 //!
@@ -45,9 +48,10 @@ mod view;
 
 pub use claim::{Claim, Taken};
 pub use copy::copied;
-pub use lease::{Host, Lease, Leases, NOBODY};
+pub use lease::{Host, Lease, Leases, Load, NOBODY};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{Key, Record};
 pub use table::{Known, Table};
 pub use tenure::{Tenure, Trouble};
+pub use view::View;

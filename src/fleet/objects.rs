@@ -18,8 +18,8 @@ use super::hosts::Heartbeats;
 use super::lease::{Host, NOBODY};
 use super::record::{Key, Record};
 use super::table::Table;
-use crate::aws::Error;
 use crate::aws::dynamodb::{self, number, text};
+use crate::aws::{Error, Kind};
 use crate::base::crew::Crew;
 use crate::base::limits::{
     FLEET_BATCH_WRITES_MAX, FLEET_CLOSE_INTERVAL, FLEET_OBJECT_PATIENCE, FLEET_OBJECT_RETRY,
@@ -352,13 +352,46 @@ impl Objects {
     fn try_to_write(&self, releases: &mut Vec<Release>, puts: &mut Vec<Value>) -> Result<(), Error> {
         while let Some(Release { key, epoch, attributes }) = releases.last() {
             // If it is another host's by now, that one writes its end.
-            self.0.table.change_object(key, attributes, &self.0.host, *epoch)?;
+            let written = self.0.table.change_object(key, attributes, &self.0.host, *epoch).map(drop);
+            self.unless_refused(written, &key.pk())?;
             releases.pop();
         }
         if !puts.is_empty() {
-            *puts = self.0.table.write_batch(puts)?;
+            *puts = match self.0.table.write_batch(puts) {
+                // One of them, and the table does not say which.
+                Err(error) if error.may_be_of_item() && puts.len() > 1 => self.write_each(puts)?,
+                written => {
+                    let mut left = Vec::new();
+                    self.unless_refused(written.map(|unprocessed| left = unprocessed), pk_of(&puts[0]))?;
+                    left
+                }
+            };
         }
         Ok(())
+    }
+
+    /// Writes one after another. Returns those that were not written.
+    fn write_each(&self, puts: &[Value]) -> Result<Vec<Value>, Error> {
+        let mut left = Vec::new();
+        for put in puts {
+            let written = self.0.table.write_batch(std::slice::from_ref(put));
+            self.unless_refused(written.map(|unprocessed| left.extend(unprocessed)), pk_of(put))?;
+        }
+        Ok(left)
+    }
+
+    /// Nothing else waits for an item that the table does not accept as it is: only this host knows of the object then.
+    fn unless_refused(&self, written: Result<(), Error>, pk: &str) -> Result<(), Error> {
+        match written {
+            Err(error) if *error.kind() == Kind::BadRequest && error.may_be_of_item() => {
+                log::warn!(
+                    "fleet: {error}. The shared table does not accept how {pk} has ended, so only this host knows: another host that gets \
+                     the same message sends the object, too"
+                );
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Gives up all claims, and writes what is left within `patience`.
@@ -384,6 +417,11 @@ impl State {
             self.reach = Reach::Away;
         }
     }
+}
+
+/// The first key of an item that a batch is to write.
+fn pk_of(put: &Value) -> &str {
+    put["PutRequest"]["Item"]["pk"]["S"].as_str().unwrap_or_default()
 }
 
 /// The writers' end of the queue.

@@ -10,6 +10,9 @@ use crate::ledger::{Identity, Place, Row};
 /// The beginning of the `pk` of all objects.
 pub const OBJECTS: &str = "object/";
 
+/// The attribute with the time, in seconds since 1970, after which DynamoDB removes an item.
+pub const EXPIRES: &str = "expires";
+
 /// The key of an object's content: its place, its ETag, and its version if its message names one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -86,7 +89,7 @@ impl Record {
             ("delivered", number(u8::from(row.delivered))),
             ("at", number(row.at)),
             ("epoch", number(epoch)),
-            ("expires", number(expires)),
+            (EXPIRES, number(expires)),
         ];
         let texts = [
             ("input", text(&row.place.input)),

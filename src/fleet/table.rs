@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking};
+use super::lease::{Host, Lease, Leases, Load, NOBODY, Silent, Taking};
 use super::pending::Pending;
-use super::record::{Key, OBJECTS, Record};
+use super::record::{EXPIRES, Key, OBJECTS, Record};
 use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request, Unusable};
@@ -87,19 +87,40 @@ impl Table {
         Ok(self.query(HOSTS)?.iter().filter_map(host).collect())
     }
 
-    /// Writes a host's heartbeat.
+    /// Writes a host's heartbeat. It leaves alone what others have asked of the host.
     ///
     /// # Errors
     /// If the table cannot be written.
     pub fn beat(&self, host: &Host) -> Result<(), Error> {
         let sources = host.sources.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
-        let item = Item::of(HOSTS, &host.id)
-            .with("name", text(&host.name))
-            .with("version", text(&host.version))
-            .with("sources", text(&sources))
-            .with("beat", number(host.beat))
-            .with("expires", number(self.now().saturating_add(seconds(FLEET_HOST_AGE))));
-        self.call(dynamodb::put(&self.address(), &self.name, item), dynamodb::read_done)
+        let attributes = [
+            ("name", text(&host.name)),
+            ("version", text(&host.version)),
+            ("sources", text(&sources)),
+            ("beat", number(host.beat)),
+            ("rate", number(host.load.rate)),
+            ("messages", number(host.load.messages)),
+            (EXPIRES, number(self.now().saturating_add(seconds(FLEET_HOST_AGE)))),
+        ];
+        self.set((HOSTS, &host.id), &attributes, None, &[])
+    }
+
+    /// Asks a host to take nothing new and to give up its sources, or to be as others again. Returns false if it has left.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn drain(&self, host: &str, drained: bool) -> Result<bool, Error> {
+        let drained = ("drained", number(u8::from(drained)));
+        if_allowed(self.set((HOSTS, host), &[drained], Some("attribute_exists(pk)"), &[]))
+    }
+
+    /// Says which host is to have a source while that host lives; None: any. Returns false if nobody has ever held the source.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn mean(&self, source: &str, host: Option<&str>) -> Result<bool, Error> {
+        let meant = ("meant", text(host.unwrap_or(NOBODY)));
+        if_allowed(self.set((LEASES, source), &[meant], Some("attribute_exists(pk)"), &[]))
     }
 
     /// Removes a host.
@@ -167,7 +188,7 @@ impl Table {
             "ExpressionAttributeValues":
                 {":holder": text(holder), ":epoch": number(epoch), ":nobody": text(NOBODY), ":beat": beat_of(NOBODY)},
         });
-        self.update(input)
+        if_allowed(self.update(input))
     }
 
     /// A source's checkpoints and delivered events.
@@ -196,7 +217,7 @@ impl Table {
             let item = Item::of(&pk(lease.source), &sk)
                 .with("ids", dynamodb::bytes(&packed(seen)))
                 .with("latest", dynamodb::number(latest))
-                .with("expires", dynamodb::number(expires));
+                .with(EXPIRES, dynamodb::number(expires));
             writes.push(self.put(item));
         }
         for (part, value) in &pending.checkpoints {
@@ -296,7 +317,9 @@ impl Table {
     /// # Errors
     /// If the table cannot be written.
     pub fn create_object(&self, key: &Key, record: &Record) -> Result<bool, Error> {
-        self.set_object(key, &record.attributes(self.expiry()), "attribute_not_exists(pk)", &[])
+        let (pk, sk) = (key.pk(), key.sk());
+        let attributes = record.attributes(self.expiry());
+        if_allowed(self.set((&pk, &sk), &attributes, Some("attribute_not_exists(pk)"), &[]))
     }
 
     /// Changes an object, if this holder still has it with this epoch. The attributes must name both.
@@ -311,37 +334,38 @@ impl Table {
         epoch: u64,
     ) -> Result<bool, Error> {
         let was = [(":was_holder", text(holder)), (":was_epoch", number(epoch))];
-        self.set_object(key, attributes, "#holder = :was_holder AND #epoch = :was_epoch", &was)
+        let (pk, sk) = (key.pk(), key.sk());
+        let condition = "#holder = :was_holder AND #epoch = :was_epoch";
+        if_allowed(self.set((&pk, &sk), attributes, Some(condition), &was))
     }
 
-    /// Sets an object's attributes. Returns false if the condition does not hold.
-    fn set_object(
+    /// Sets some attributes of an item. `more` are the values that the condition names besides.
+    fn set(
         &self,
-        key: &Key,
+        (pk, sk): (&str, &str),
         attributes: &[(&'static str, Value)],
-        condition: &str,
+        condition: Option<&str>,
         more: &[(&'static str, Value)],
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let changes: Vec<_> = attributes.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
         let names: Map<_, _> =
             attributes.iter().map(|(name, _)| (format!("#{name}"), (*name).into())).collect();
         let own = attributes.iter().map(|(name, value)| (format!(":{name}"), value.clone()));
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let input = json!({
-            "Key": Item::of(&key.pk(), &key.sk()).into_value(),
+        let mut input = json!({
+            "Key": Item::of(pk, sk).into_value(),
             "UpdateExpression": format!("SET {}", changes.join(", ")),
-            "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": own.chain(more).collect::<Map<_, _>>(),
         });
+        if let Some(condition) = condition {
+            input["ConditionExpression"] = condition.into();
+        }
         self.update(input)
     }
 
-    /// Updates an item. Returns false if the condition does not hold.
-    fn update(&self, input: Value) -> Result<bool, Error> {
-        if_allowed(
-            self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated).map(drop),
-        )
+    fn update(&self, input: Value) -> Result<(), Error> {
+        self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated).map(drop)
     }
 
     /// Makes all writes of a transaction, or none. Returns false if a condition of one does not hold.
@@ -419,6 +443,16 @@ impl Table {
         self.object(&key)?;
         self.write_batch(&[dynamodb::delete_request(&key.pk(), &key.sk())])?;
         self.page_of_objects(None).map(drop)
+    }
+
+    /// True if DynamoDB removes items after their time, so that the table does not grow for good.
+    ///
+    /// # Errors
+    /// If that cannot be seen.
+    pub fn removes_old_items(&self) -> Result<bool, Error> {
+        let attribute =
+            self.call(dynamodb::time_to_live(&self.address(), &self.name), dynamodb::read_time_to_live)?;
+        Ok(attribute.as_deref() == Some(EXPIRES))
     }
 
     /// When an object that is written now is removed, in seconds since 1970.
@@ -547,6 +581,7 @@ fn lease(item: &Item) -> Option<Lease> {
         source: item.text("sk")?.to_owned(),
         holder: item.text("holder")?.to_owned(),
         epoch: item.number("epoch").filter(|epoch| *epoch < u64::MAX)?,
+        meant: item.text("meant").filter(|host| *host != NOBODY).map(str::to_owned),
     })
 }
 
@@ -579,6 +614,11 @@ fn host(item: &Item) -> Option<Host> {
         version: item.text("version")?.to_owned(),
         sources,
         beat: item.number("beat")?,
+        drained: item.number("drained") == Some(1),
+        load: Load {
+            rate: item.number("rate").unwrap_or_default(),
+            messages: item.number("messages").unwrap_or_default(),
+        },
     })
 }
 
@@ -639,7 +679,8 @@ mod tests {
         let answering = std::thread::spawn(move || {
             let answer = |(number, request): (usize, tiny_http::Request)| {
                 let refused = Response::from_string(&refusal).with_status_code(400);
-                let answer = if number < refusals { refused } else { Response::from_string("{}") };
+                let answer =
+                    if number < refusals { refused } else { Response::from_string("{\"Attributes\": {}}") };
                 request.respond(answer.with_header(id.clone())).unwrap();
             };
             serving.incoming_requests().enumerate().map(answer).count()
@@ -663,6 +704,43 @@ mod tests {
             let (beaten, made) = beat_after(refusals, code, message);
             assert_eq!((beaten.is_ok(), made), (works, calls), "{code} {message}: {beaten:?}");
         }
+    }
+
+    /// The writes of the transaction that takes a lease.
+    fn writes_of(taking: &Taking) -> Value {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let table = testing::at(&format!("http://{}", server.server_addr()));
+        let answering = std::thread::spawn(move || {
+            let mut request = server.recv().unwrap();
+            let body: Value = serde_json::from_reader(request.as_reader()).unwrap();
+            let id = Header::from_bytes("x-amzn-RequestId", "R1").unwrap();
+            request.respond(Response::from_string("{}").with_header(id)).unwrap();
+            body
+        });
+        assert_eq!(table.take(taking, "own").unwrap(), Some(8));
+        answering.join().unwrap()["TransactItems"].take()
+    }
+
+    /// The holder may have beaten since it was last seen, or another host may have taken the lease.
+    #[test]
+    fn a_lease_is_taken_only_as_it_was_seen_and_while_its_holder_is_silent() {
+        let seen = Lease { source: "s".into(), holder: "other".into(), epoch: 7, meant: None };
+        let silent = |beat| Some(Silent { host: "other".to_owned(), beat });
+        let taking = |silent| Taking { source: "s".to_owned(), seen: Some(seen.clone()), silent };
+        for (beat, condition) in [(Some(9), "#beat = :beat"), (None, "attribute_not_exists(pk)")] {
+            let writes = writes_of(&taking(silent(beat)));
+            let check = &writes[0]["ConditionCheck"];
+            assert_eq!(check["Key"], Item::of(HOSTS, "other").into_value());
+            assert_eq!(check["ConditionExpression"], condition);
+            assert_eq!(check["ExpressionAttributeValues"][":beat"]["N"].as_str(), beat.map(|_| "9"));
+            assert_eq!(writes.as_array().unwrap().len(), 2);
+        }
+        let writes = writes_of(&taking(None));
+        assert_eq!(writes.as_array().unwrap().len(), 1);
+        let update = &writes[0]["Update"];
+        assert_eq!(update["ConditionExpression"], "#holder = :seen AND #epoch = :was");
+        assert_eq!(update["ExpressionAttributeValues"][":was"]["N"], "7");
+        assert_eq!(update["ExpressionAttributeValues"][":seen"]["S"], "other");
     }
 
     proptest::proptest! {

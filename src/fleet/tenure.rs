@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::pending::Pending;
 use super::table::{Known, Table};
-use crate::aws::Error;
+use crate::aws::{Caller, Error};
 use crate::base::locks::lock;
 use crate::base::naming::is_under;
 use crate::base::runtime::clock;
@@ -88,6 +88,16 @@ impl Tenure {
     /// The other host that holds the lease, and has shown a sign of life. None also if that is not known yet.
     pub fn elsewhere(&self) -> Option<String> {
         self.state().elsewhere.clone()
+    }
+
+    /// The place where the source is polled at present, as far as this host knows.
+    pub fn caller(&self) -> Caller {
+        let state = self.state();
+        match (state.epoch(), &state.elsewhere) {
+            (Some(_), _) => Caller::Here,
+            (None, Some(_)) => Caller::Elsewhere,
+            (None, None) => Caller::Nowhere,
+        }
     }
 
     /// The reason why the lease cannot be taken at present, if there is one.
@@ -175,9 +185,9 @@ impl Tenure {
         }
     }
 
-    /// Asks the source's thread to end its work.
-    pub fn ask_to_leave(&self) {
-        self.state().leaving = true;
+    /// Asks the source's thread to end its work. Returns false if it was asked already.
+    pub fn ask_to_leave(&self) -> bool {
+        !std::mem::replace(&mut self.state().leaving, true)
     }
 
     /// The epoch of a lease that was asked for and can be given up: nothing is in flight, and everything is written.

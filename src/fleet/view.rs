@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking};
 use crate::base::limits::FLEET_LEASE;
 
-/// Everything in the table, with the time since when each host has been silent, by this host's clock.
+/// The leases and hosts in the table, with the time since when each host has been silent, by this host's clock.
 #[derive(Debug, Default)]
 pub struct View {
     leases: BTreeMap<String, Lease>,
@@ -27,7 +27,7 @@ struct Watched {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub take: Vec<Taking>,
-    /// Sources to hand over, because another host has fewer.
+    /// Sources to hand over.
     pub give: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl View {
     pub fn observe(&mut self, leases: Leases, hosts: Vec<Host>, now: Instant) {
         let watch = |host: Host| {
             let known = self.hosts.get(&host.id);
-            let same = known.filter(|known| known.host == host);
+            let same = known.filter(|known| known.host.beat == host.beat);
             let (since, has_changed) =
                 same.map_or((now, known.is_some()), |same| (same.since, same.has_changed));
             (host.id.clone(), Watched { host, since, has_changed })
@@ -70,20 +70,33 @@ impl View {
         holder.is_some_and(|watched| watched.has_changed)
     }
 
-    /// The living hosts, each with the number of sources that it holds.
-    pub fn living(&self, now: Instant) -> impl Iterator<Item = (&Host, usize)> {
+    /// The living hosts, each with the moment since when it has been silent.
+    pub fn living(&self, now: Instant) -> impl Iterator<Item = (&Host, Instant)> {
         let living = self.hosts.values().filter(move |watched| watched.is_fresh(now));
-        living.map(|watched| (&watched.host, self.held_by(&watched.host.id)))
+        living.map(|watched| (&watched.host, watched.since))
+    }
+
+    /// All hosts in the table, each with true if it has shown a sign of life since it was first seen, and lately.
+    pub fn hosts(&self, now: Instant) -> impl Iterator<Item = (&Host, bool)> {
+        self.hosts.values().map(move |watched| (&watched.host, watched.has_changed && watched.is_fresh(now)))
     }
 
     /// The number of sources that a host holds.
-    fn held_by(&self, id: &str) -> usize {
+    pub fn held_by(&self, id: &str) -> usize {
         self.leases.values().filter(|lease| lease.holder == id).count()
     }
 
+    /// True if somebody has asked the host to take nothing new.
+    pub fn is_drained(&self, id: &str) -> bool {
+        self.hosts.get(id).is_some_and(|watched| watched.host.drained)
+    }
+
     /// Plans the next steps: free sources are taken up to a fair share, and some are handed over while another host has
-    /// fewer.
+    /// fewer. A source that is meant for a host goes there, and a drained host keeps nothing.
     pub fn plan(&self, own: Own<'_>, now: Instant) -> Plan {
+        if self.is_drained(own.id) {
+            return Plan { take: Vec::new(), give: own.held.iter().cloned().collect() };
+        }
         let mut wants = self.wants(own, now);
         wants.insert(own.id, own.wanted);
         let mut loads = self.loads(own, &wants);
@@ -93,7 +106,11 @@ impl View {
         // Hosts that start together begin with different ones.
         free.sort_by_key(|source| order(own.id, source));
         for source in free {
-            if loads[own.id] < fair_share(source, &wants) {
+            let is_own = match self.meant(source, &wants) {
+                Some(host) => host == own.id,
+                None => loads[own.id] < fair_share(source, &wants),
+            };
+            if is_own {
                 add(&mut loads, own.id, 1);
                 plan.take.push(self.taking(source, own.id));
             }
@@ -101,10 +118,13 @@ impl View {
         // One that is seen for the first time may be dead.
         let beats = |id: &str| self.hosts.get(id).is_some_and(|watched| watched.has_changed);
         for source in own.held {
-            let others = wants.iter().filter(|(id, wanted)| beats(id) && wanted.contains(source));
-            let Some((other, _)) = others.min_by_key(|(id, _)| loads[**id]) else { continue };
-            if loads[*other] + 2 <= loads[own.id] {
-                let other = *other;
+            let takers = wants.iter().filter(|(id, wanted)| beats(id) && wanted.contains(source));
+            let mut takers = takers.map(|(id, _)| *id);
+            let other = match self.meant(source, &wants) {
+                Some(meant) => takers.find(|id| *id == meant && meant != own.id),
+                None => takers.min_by_key(|id| loads[*id]).filter(|id| loads[*id] + 2 <= loads[own.id]),
+            };
+            if let Some(other) = other {
                 add(&mut loads, own.id, -1);
                 add(&mut loads, other, 1);
                 plan.give.push(source.clone());
@@ -113,9 +133,16 @@ impl View {
         plan
     }
 
+    /// The host that is to have the source, if that one lives and wants it.
+    fn meant(&self, source: &str, wants: &BTreeMap<&str, &BTreeSet<String>>) -> Option<&str> {
+        let meant = self.leases.get(source)?.meant.as_deref()?;
+        wants.get(meant)?.contains(source).then_some(meant)
+    }
+
     /// The sources that each other living host wants.
     fn wants<'v>(&'v self, own: Own<'_>, now: Instant) -> BTreeMap<&'v str, &'v BTreeSet<String>> {
-        let others = self.living(now).map(|(host, _)| host).filter(|host| host.id != own.id);
+        let others = self.living(now).map(|(host, _)| host);
+        let others = others.filter(|host| host.id != own.id && !host.drained);
         others.map(|host| (host.id.as_str(), &host.sources)).collect()
     }
 
@@ -195,17 +222,11 @@ mod tests {
     }
 
     fn host(id: &str, sources: &[&str], beat: u64) -> Host {
-        Host {
-            id: id.into(),
-            name: format!("host {id}"),
-            version: String::new(),
-            sources: set(sources),
-            beat,
-        }
+        Host { id: id.into(), beat, ..Host::new(&format!("host {id}"), set(sources)) }
     }
 
     fn lease(source: &str, holder: &str) -> Lease {
-        Lease { source: source.into(), holder: holder.into(), epoch: 1 }
+        Lease { source: source.into(), holder: holder.into(), epoch: 1, meant: None }
     }
 
     fn leases(held: &[(&str, &str)]) -> Leases {
@@ -269,7 +290,7 @@ mod tests {
     fn a_host_lives_while_its_heart_beats() {
         let (mut view, start) = (View::default(), Instant::now());
         let living = |view: &View, now| {
-            view.living(now).map(|(host, held)| (host.id.clone(), held)).collect::<Vec<_>>()
+            view.living(now).map(|(host, _)| (host.id.clone(), view.held_by(&host.id))).collect::<Vec<_>>()
         };
         let held = || leases(&[("1", "a"), ("2", "b"), ("3", "b")]);
         view.observe(held(), vec![host("a", &[], 0), host("b", &[], 0)], start);
@@ -313,10 +334,74 @@ mod tests {
         assert_eq!(plan(&view, "a", &["1"], &[], now).take, [taking]);
     }
 
+    /// Both hosts have shown a sign of life; `drained` are drained.
+    fn of_two(
+        sources: &[&str],
+        held: &[(&str, &str)],
+        drained: &[&str],
+        meant: &[(&str, &str)],
+        now: Instant,
+    ) -> View {
+        let mut view = View::default();
+        let mut leases = leases(held);
+        for (source, host) in meant {
+            leases.known.get_mut(*source).unwrap().meant = Some((*host).to_owned());
+        }
+        for beat in 0..2 {
+            let host = |id| Host { drained: drained.contains(&id), ..host(id, sources, beat) };
+            view.observe(leases.clone(), vec![host("a"), host("b")], now);
+        }
+        view
+    }
+
+    #[test]
+    fn a_drained_host_gives_everything_and_gets_nothing() {
+        let (now, all) = (Instant::now(), ["1", "2", "3"]);
+        let held = [("1", "a"), ("2", "a"), ("3", NOBODY)];
+        let view = of_two(&all, &held, &["a"], &[("3", "a")], now);
+        let own = plan(&view, "a", &all, &["1", "2"], now);
+        assert_eq!((own.take.len(), own.give), (0, vec!["1".to_owned(), "2".to_owned()]));
+        assert_eq!(taken(&plan(&view, "b", &all, &[], now)), set(&["3"]), "although it was meant for a");
+        let view = of_two(&all, &all.map(|source| (source, "b")), &["a"], &[], now);
+        assert_eq!(plan(&view, "b", &all, &all, now), Plan::default(), "a has fewer, and stays so");
+    }
+
+    #[test]
+    fn a_source_goes_to_the_host_it_is_meant_for_and_stays_there() {
+        let (now, all) = (Instant::now(), ["1", "2", "3"]);
+        let held = [("1", "a"), ("2", "b"), ("3", "b")];
+        let view = of_two(&all, &held, &[], &[("1", "b")], now);
+        assert_eq!(plan(&view, "a", &all, &["1"], now).give, ["1"], "although b has more");
+        let held = [("1", NOBODY), ("2", "b"), ("3", "b")];
+        let view = of_two(&all, &held, &[], &[("1", "b")], now);
+        assert!(plan(&view, "a", &all, &[], now).take.is_empty());
+        assert_eq!(taken(&plan(&view, "b", &all, &["2", "3"], now)), set(&["1"]));
+        let view = of_two(&all, &all.map(|source| (source, "b")), &[], &all.map(|source| (source, "b")), now);
+        assert!(plan(&view, "b", &all, &all, now).give.is_empty());
+        let view = of_two(&all, &[("1", NOBODY)], &[], &[("1", "long gone")], now);
+        assert_eq!(plan(&view, "a", &["1"], &[], now).take.len(), 1, "for a host that is gone");
+    }
+
+    #[test]
+    fn a_request_is_no_sign_of_life() {
+        let (mut view, start) = (View::default(), Instant::now());
+        view.observe(leases(&[]), vec![host("b", &[], 5)], start);
+        view.observe(leases(&[]), vec![Host { drained: true, ..host("b", &[], 5) }], start + FLEET_LEASE);
+        assert!(view.is_drained("b"));
+        assert_eq!(view.living(start + FLEET_LEASE).count(), 0);
+    }
+
     proptest! {
-        /// Hosts that act in turn come to equal shares, from any start, and then stand still.
+        /// Hosts that act in turn come to equal shares, from any start, and then stand still. Drained hosts end with nothing, and each
+        /// source that is meant for a host ends there.
         #[test]
-        fn shares_become_equal(hosts in 1usize..6, sources in 0usize..20, mut owners in proptest::collection::vec(0usize..7, 20)) {
+        fn shares_become_equal(
+            hosts in 1usize..6,
+            sources in 0usize..20,
+            mut owners in proptest::collection::vec(0usize..7, 20),
+            drained in proptest::collection::vec(proptest::bool::weighted(0.2), 6),
+            meant in proptest::collection::vec(0usize..24, 20),
+        ) {
             let now = Instant::now();
             let names: Vec<String> = (0..sources).map(|n| n.to_string()).collect();
             let wanted: BTreeSet<String> = names.iter().cloned().collect();
@@ -330,9 +415,11 @@ mod tests {
                 for own in 0..hosts {
                     let pairs: Vec<_> = names.iter().zip(&held).map(|(name, holder)| (name.as_str(), holder.as_str())).collect();
                     let mut view = View::default();
+                    let mut leases = leases(&pairs);
+                    leases.known.values_mut().zip(&meant).for_each(|(lease, host)| lease.meant = Some(format!("h{host}")));
                     for beat in 0..2 {
-                        let all = (0..hosts).map(|n| Host { sources: wanted.clone(), ..host(&format!("h{n}"), &[], beat) });
-                        view.observe(leases(&pairs), all.collect(), now);
+                        let all = (0..hosts).map(|n| Host { sources: wanted.clone(), drained: drained[n], ..host(&format!("h{n}"), &[], beat) });
+                        view.observe(leases.clone(), all.collect(), now);
                     }
                     let mine = names.iter().zip(&held).filter(|(_, holder)| **holder == id(own)).map(|(name, _)| name.clone()).collect();
                     let none = BTreeSet::new();
@@ -345,8 +432,22 @@ mod tests {
             }
             prop_assert_eq!(moves, 0);
             let counts: Vec<usize> = (0..hosts).map(|n| held.iter().filter(|holder| **holder == id(n)).count()).collect();
-            prop_assert_eq!(counts.iter().sum::<usize>(), sources);
-            prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{:?}", counts);
+            let working: Vec<usize> = (0..hosts).filter(|n| !drained[*n]).collect();
+            prop_assert_eq!(counts.iter().sum::<usize>(), if working.is_empty() { 0 } else { sources });
+            // In the order of the leases in the table.
+            let sorted: BTreeSet<&String> = names.iter().collect();
+            let pinned = sorted.into_iter().zip(&meant).filter(|(_, host)| working.contains(host));
+            let mut pins = vec![0; hosts];
+            for (name, host) in pinned {
+                let at = names.iter().position(|known| known == name).unwrap();
+                prop_assert_eq!(&held[at], &id(*host));
+                pins[*host] += 1;
+            }
+            // A host with more than another one has only what is meant for it, or one more.
+            let least = working.iter().map(|n| counts[*n]).min().unwrap_or_default();
+            for n in 0..hosts {
+                prop_assert!(counts[n] <= pins[n].max(least + 1), "{:?} {:?}", counts, pins);
+            }
         }
     }
 }

@@ -157,7 +157,8 @@ impl Call {
     }
 }
 
-/// TransactWriteItems is allowed by the actions of its parts. Only an audit, `ledger` and `check --online` scan.
+/// TransactWriteItems is allowed by the actions of its parts. Only an audit, `ledger` and `check --online` scan, and only
+/// `check --online` asks whether old items are removed.
 const TABLE_ACTIONS: &[&str] = &[
     "dynamodb:GetItem",
     "dynamodb:Query",
@@ -167,6 +168,7 @@ const TABLE_ACTIONS: &[&str] = &[
     "dynamodb:DeleteItem",
     "dynamodb:BatchWriteItem",
     "dynamodb:ConditionCheckItem",
+    "dynamodb:DescribeTimeToLive",
 ];
 
 /// From AWS's list of actions and their resources.

@@ -436,7 +436,8 @@ function show(s) {
     if (!shared) return i.name;
     return { text: i.name, sub: "polled by " + (shared.here ? "this host" : shared.polled_by || "no host"), className: shared.polled_by ? "" : "bad" };
   };
-  showTable("hosts", names([text("Host"), text("Version"), "Sources polled"]), s.fleet.hosts.map(h => [{ text: h.name + (h.here ? " (this host)" : ""), sub: h.id }, h.version, figure(h.sources)]));
+  showTable("hosts", names([text("Host"), text("Version"), text("State"), "Sources polled", "Events/s", "In flight", "Last heartbeat"]), s.fleet.hosts.map(h => [{ text: h.name + (h.here ? " (this host)" : ""), sub: h.id }, h.version, { text: h.drained ? "drained" : "working", className: h.drained ? "warn" : "" },
+    figure(h.sources), figure(h.events_per_second), figure(h.messages_in_flight), { text: ago(h.heartbeat_age_seconds), value: h.heartbeat_age_seconds }]));
   showTable("sources", names([text("Source"), "Calls", "Failed", "Events", "Left out", "Other regions", "Sent before", "Unreadable", "Throttled", "Behind", "Credentials"]), s.inputs.filter(i => !i.queue.name).map(i => {
     const behind = most(i.services.map(v => v.lag_seconds));
     return [source(i), figure(i.poll.calls), figure(i.poll.failed_calls), figure(i.poll.events), figure(i.poll.dropped), figure(i.poll.other_region), figure(i.poll.duplicated), figure(i.poll.unreadable, count, { className: i.poll.unreadable ? "warn" : "" }),

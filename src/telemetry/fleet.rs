@@ -11,7 +11,7 @@ use crate::telemetry::model::metric::{Kind, Metric};
 pub struct Fleet(Mutex<FleetSnapshot>);
 
 /// The hosts and sources at one moment.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
 pub struct FleetSnapshot {
     /// Living hosts, this one included.
     pub hosts: Vec<FleetHost>,
@@ -20,7 +20,7 @@ pub struct FleetSnapshot {
 }
 
 /// A living host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FleetHost {
     /// The syslog HOST of its events.
     pub name: String,
@@ -29,6 +29,14 @@ pub struct FleetHost {
     pub version: String,
     /// Sources that it polls.
     pub sources: usize,
+    /// Somebody has asked it to take nothing new.
+    pub drained: bool,
+    /// Events that it delivers per second, lately, as it says itself.
+    pub events_per_second: u64,
+    /// Messages of its queues in flight, as it says itself.
+    pub messages_in_flight: u64,
+    /// Time since this host has seen its latest heartbeat; of this host, since it has written one.
+    pub heartbeat_age_seconds: f64,
     /// True if it is this host.
     pub here: bool,
 }
@@ -55,12 +63,20 @@ impl Fleet {
 }
 
 impl FleetSnapshot {
-    pub(super) const METRICS: &'static [Metric<FleetSnapshot>] = &[Metric {
-        name: "fleet_hosts",
-        help: "Living hosts that share the table, this one included, as this one sees them; absent without a shared table.",
-        kind: Kind::Gauge,
-        value: |fleet| Some(fleet.hosts.len() as f64).filter(|_| *fleet != FleetSnapshot::default()),
-    }];
+    pub(super) const METRICS: &'static [Metric<FleetSnapshot>] = &[
+        Metric {
+            name: "fleet_hosts",
+            help: "Living hosts that share the table, this one included, as this one sees them; absent without a shared table.",
+            kind: Kind::Gauge,
+            value: |fleet| Some(fleet.hosts.len() as f64).filter(|_| *fleet != FleetSnapshot::default()),
+        },
+        Metric {
+            name: "fleet_drained",
+            help: "1 while this host is drained: it receives no messages and polls no sources; absent without a shared table.",
+            kind: Kind::Gauge,
+            value: |fleet| Some(f64::from(u8::from(fleet.hosts.iter().find(|host| host.here)?.drained))),
+        },
+    ];
 }
 
 impl FleetSource {

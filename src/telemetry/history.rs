@@ -14,6 +14,9 @@ use crate::base::limits::{HISTORY_POINTS, HISTORY_SERIES_MAX, HISTORY_STEP};
 use crate::base::locks::lock;
 use crate::base::runtime::sync::Mutex;
 
+/// The name of delivered events in the JSON.
+const EVENTS: &str = "events_per_second";
+
 /// The points of the last hour.
 #[derive(Debug, Default)]
 pub struct History(Mutex<State>);
@@ -108,6 +111,14 @@ impl History {
     /// The number of the next point.
     pub fn next(&self) -> u64 {
         lock(&self.0).count
+    }
+
+    /// Delivered events per second at the latest point. None before the first one.
+    pub fn events_per_second(&self) -> Option<f32> {
+        let state = lock(&self.0);
+        let (own, figure) = ([String::new(), String::new()], EVENTS);
+        let series = state.series.get(&Figure { kind: Kind::Collector, names: own, figure })?;
+        Some(series.get(state.count.checked_sub(1)?)).filter(|rate| !rate.is_nan())
     }
 
     /// The points from number `from` on, as far as they are kept.
@@ -206,7 +217,7 @@ fn figures(snapshot: &Snapshot) -> Vec<(Figure, Value)> {
     };
     let (delivered, decoded) = (snapshot.delivered(), snapshot.decode());
     let collector = [
-        ("events_per_second", Count(delivered.events)),
+        (EVENTS, Count(delivered.events)),
         ("log_bytes_per_second", Count(decoded.bytes)),
         ("lag_seconds", Level(snapshot.lag_seconds())),
         ("memory_bytes", Level(snapshot.process.resident.map(|bytes| bytes as f64))),
@@ -222,14 +233,14 @@ fn figures(snapshot: &Snapshot) -> Vec<(Figure, Value)> {
     }
     for (input, service) in snapshot.inputs.iter().flat_map(|i| i.services.iter().map(move |s| (i, s))) {
         let figures = [
-            ("events_per_second", Count(service.delivered.events)),
+            (EVENTS, Count(service.delivered.events)),
             ("bytes_per_second", Count(service.delivered.bytes)),
             ("lag_seconds", Level(service.lag_seconds)),
         ];
         add(Kind::Service, [&input.name, &service.name], &figures);
     }
     for table in &snapshot.tables {
-        let figures = [("events_per_second", Count(table.events)), ("bytes_per_second", Count(table.bytes))];
+        let figures = [(EVENTS, Count(table.events)), ("bytes_per_second", Count(table.bytes))];
         add(Kind::Table, [&table.name, ""], &figures);
     }
     all

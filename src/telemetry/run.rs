@@ -305,6 +305,11 @@ impl Telemetry {
         &self.history
     }
 
+    /// Messages of all queues in flight.
+    pub fn messages_in_flight(&self) -> u64 {
+        self.inputs.iter().map(|input| input.settle.in_work.value().max(0).unsigned_abs()).sum()
+    }
+
     /// Adds the present figures to the history, if that is due; called periodically.
     pub fn remember(&self, now: Instant, time: Timestamp) {
         self.history.look(|| self.snapshot(time), now);

@@ -40,6 +40,8 @@ pub enum Kind {
     TableThrottles,
     TableSlow,
     TableCut,
+    HostDrained,
+    HandOver,
     ApiUnavailable,
     ApiThrottles,
     ApiHangs,
@@ -148,6 +150,18 @@ const ROWS: &[Row] = &[
         Lasts,
         "a host gets no answer from the shared table; some of its calls arrive",
     ),
+    row(
+        Kind::HostDrained,
+        "host-drain",
+        Lasts,
+        "somebody drains one of the hosts that share the table, and lets it go on",
+    ),
+    row(
+        Kind::HandOver,
+        "hand-over",
+        Lasts,
+        "somebody says which host is to have the sources, and then that any may have them",
+    ),
     row(Kind::ApiUnavailable, "api-503", Strikes, "CloudTrail, CloudWatch Logs and GuardDuty answer 503"),
     row(Kind::ApiThrottles, "api-throttle", Strikes, "they throttle calls"),
     row(Kind::ApiHangs, "api-hang", Strikes, "their answers do not come"),
@@ -223,7 +237,8 @@ impl Kind {
 
     /// True if it concerns the table that hosts share.
     pub fn is_of_table(self) -> bool {
-        matches!(self, Kind::TableUnavailable | Kind::TableThrottles | Kind::TableSlow | Kind::TableCut)
+        use Kind::{HandOver, HostDrained, TableCut, TableSlow, TableThrottles, TableUnavailable};
+        matches!(self, TableUnavailable | TableThrottles | TableSlow | TableCut | HostDrained | HandOver)
     }
 
     /// True if it counts once, when it begins; what others strike is counted.

@@ -383,6 +383,8 @@ impl Drive {
             }
             Kind::Freeze => self.machines[host].freeze(true),
             Kind::TableCut => self.cut_off(Some(self.machines[host].number())),
+            Kind::HostDrained => self.world.state().ask_to_drain(Some(fault.of_which)),
+            Kind::HandOver => self.world.state().mean_sources_for(Some(fault.of_which)),
             Kind::Clock => {
                 let seconds = [60, 3_600, 7_200, 86_400, 172_800][self.random.usize(..5)];
                 let sign = if self.random.bool() { 1 } else { -1 };
@@ -497,6 +499,8 @@ impl Drive {
                 self.machines[host].freeze(false);
             }
             Kind::TableCut => self.cut_off(None),
+            Kind::HostDrained => self.world.state().ask_to_drain(None),
+            Kind::HandOver => self.world.state().mean_sources_for(None),
             Kind::SecondCollector => self.second.kill(),
             Kind::DiskFull => self.machines[0].fill_disk(false),
             Kind::DiskSlow => self.machines[0].set_disk_time(Duration::ZERO),

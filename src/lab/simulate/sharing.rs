@@ -1,5 +1,5 @@
-//! The table that hosts share, as they call it, and what must hold of it: checkpoints and leases at every change, and who
-//! polls at every call of a polled API.
+//! The table that hosts share, as they call it, and what must hold of it: checkpoints, leases and objects at every change, and
+//! who polls at every call of a polled API.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -126,8 +126,33 @@ impl State {
         if pk == "hosts" && is_answered && change.before != change.after {
             return self.host_beat(sk, call);
         }
+        if pk.starts_with("object/") {
+            return self.object_changed(sk, change, call, now);
+        }
         if let Some((source, part)) = pk.strip_prefix("source/").zip(sk.strip_prefix("checkpoint/")) {
             self.checkpoint_changed(source, part, change, call, now);
+        }
+    }
+
+    /// Somebody asks the host with this number, of those in the table, to take nothing new. None: no host is asked any more.
+    pub(super) fn ask_to_drain(&mut self, which: Option<usize>) {
+        let Some(sharing) = &mut self.sharing else { return };
+        let hosts = sharing.table.keys("hosts");
+        let asked = which.map(|which| which % hosts.len().max(1));
+        for (number, host) in hosts.iter().enumerate() {
+            let drained = u8::from(asked == Some(number));
+            sharing.table.set("hosts", host, "drained", json!({"N": drained.to_string()}));
+        }
+    }
+
+    /// Somebody says which host of those in the table is to have all sources. None: any.
+    pub(super) fn mean_sources_for(&mut self, which: Option<usize>) {
+        let Some(sharing) = &mut self.sharing else { return };
+        let hosts = sharing.table.keys("hosts");
+        let meant = which.and_then(|which| hosts.get(which % hosts.len().max(1)));
+        let meant = json!({"S": meant.map_or(NOBODY, String::as_str)});
+        for source in sharing.table.keys("leases") {
+            sharing.table.set("leases", &source, "meant", meant.clone());
         }
     }
 
@@ -169,6 +194,32 @@ impl State {
         }
         if let Some(sharing) = &mut self.sharing {
             sharing.terms.insert(source.to_owned(), Term { by: call.by, host, until, polled: now });
+        }
+    }
+
+    /// Checks a change of an object's entry, whose second key is the ETag.
+    fn object_changed(&mut self, etag: &str, change: &Change, call: &Call, now: Duration) {
+        let Some(object) = self.by_etag.get(etag).copied() else { return };
+        let of = |item: &Option<Item>, name| text_of(item.as_ref(), name).unwrap_or_default().to_owned();
+        let (before, after) = (of(&change.before, "holder"), of(&change.after, "holder"));
+        let is_taken = of(&change.before, "epoch") != of(&change.after, "epoch");
+        let holds = self.sharing.as_ref().is_some_and(|sharing| {
+            let is_there = sharing.table.has("hosts", &before);
+            is_there && sharing.beaten.get(&before).is_some_and(|beaten| *beaten + TERM > now)
+        });
+        if is_taken && holds && before != after {
+            let why = format!("process {} takes object {object}, which {before} holds", call.by);
+            self.violated("an object is taken only when no other host has it", why);
+        }
+        self.advance_peers(now);
+        let all = self.objects[object].records;
+        let records = of(&change.after, "records").parse().unwrap_or(0);
+        let known = if of(&change.after, "delivered") == "1" { all } else { all.min(records) };
+        if let Some(at) = (0..known).find(|at| !self.has(object, *at)) {
+            let why = format!(
+                "the table has {known} records of object {object}, and record {at} has not been read"
+            );
+            self.violated("an object's entry means read by the peer's program", why);
         }
     }
 

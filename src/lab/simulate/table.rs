@@ -79,6 +79,18 @@ impl Table {
         self.items.range(from..).next().is_some_and(|((found, sk), _)| found == pk && sk.starts_with(start))
     }
 
+    /// The second keys of the items with this first one.
+    pub fn keys(&self, pk: &str) -> Vec<String> {
+        self.items.keys().filter(|(found, _)| found == pk).map(|(_, sk)| sk.clone()).collect()
+    }
+
+    /// Sets an attribute of an item, if it is there: somebody's wish.
+    pub fn set(&mut self, pk: &str, sk: &str, name: &str, value: Value) {
+        if let Some(item) = self.items.get_mut(&(pk.to_owned(), sk.to_owned())) {
+            item.insert(name.to_owned(), value);
+        }
+    }
+
     fn get(&self, key: &Value) -> Value {
         key_of(key).ok().and_then(|key| self.items.get(&key)).map_or(json!({}), |item| json!({"Item": item}))
     }

@@ -8,9 +8,10 @@ use crate::aws::{AccountId, Client, Http, S3, Sqs, Sts};
 use crate::base::budget::Budget;
 use crate::base::crew::Crew;
 use crate::base::limits::{DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, MemoryShares, RECORD_BYTES_MAX};
+use crate::base::pause::Pause;
 use crate::base::stop::Stop;
 use crate::decode::Bounds;
-use crate::fleet::{self, Fleet, Objects, Table};
+use crate::fleet::{self, Fleet, Load, Objects, Table};
 use crate::handoff::Payload;
 use crate::ledger::Ledger;
 use crate::pipeline::handles::threads_that_call;
@@ -46,6 +47,8 @@ pub struct Common<'a> {
     pub ledger: Ledger,
     /// The other hosts that do the same work, and the threads that know of them. None: there are none.
     pub fleet: Option<(Fleet, Crew)>,
+    /// Is on while nothing new is to be received.
+    pub pause: Pause,
     pub stop: Stop,
     pub abort: Stop,
 }
@@ -75,7 +78,8 @@ impl<'a> Common<'a> {
         let accounts =
             config.inputs.iter().zip(&clients).map(|(input, client)| account(input, client, stop)).collect();
         let ledger = ledger::open(config, job, telemetry, stop, beat)?;
-        let fleet = fleet(config, job, &http, telemetry, abort).context("cannot start a thread")?;
+        let pause = Pause::default();
+        let fleet = fleet(config, job, &http, telemetry, abort, &pause).context("cannot start a thread")?;
         let common = Common {
             config,
             job,
@@ -88,6 +92,7 @@ impl<'a> Common<'a> {
             accounts,
             ledger,
             fleet,
+            pause,
             stop: stop.clone(),
             abort: abort.clone(),
         };
@@ -156,11 +161,17 @@ fn fleet(
     config: &Config,
     job: &Job,
     http: &Http,
-    telemetry: &Telemetry,
+    telemetry: &Arc<Telemetry>,
     abort: &Stop,
+    pause: &Pause,
 ) -> std::io::Result<Option<(Fleet, Crew)>> {
     let Some(table) = &config.globals.shared else { return Ok(None) };
     let sources = config.sources.iter().filter(|_| !matches!(job, Job::Backfill(_)));
+    let own = Arc::clone(telemetry);
+    let load = move || Load {
+        rate: own.history().events_per_second().unwrap_or_default().round() as u64,
+        messages: own.messages_in_flight(),
+    };
     let settings = fleet::Settings {
         table: Table::new(http, table, abort),
         name: config.globals.host.clone(),
@@ -168,6 +179,8 @@ fn fleet(
         passing: matches!(job, Job::Drain),
         destinations: ledger::scope(config).destinations(),
         claims: table.claims,
+        pause: pause.clone(),
+        load: Arc::new(load),
     };
     Fleet::join(settings, telemetry).map(Some)
 }

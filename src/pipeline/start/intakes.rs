@@ -65,6 +65,7 @@ fn receiver(
         bodies_bytes: common.memory.bodies,
         bodies_large: bodies_large.clone(),
         drain: matches!(common.job, Job::Drain),
+        pause: common.pause.clone(),
         stop: common.stop.clone(),
         abort: common.abort.clone(),
     };
@@ -129,13 +130,14 @@ fn pullers(common: &Common<'_>, decode: &Decode) -> std::io::Result<Intakes> {
         let telemetry = &common.telemetry.inputs[index];
         let client = source_client(common, source).counted_in(telemetry);
         common.keep_time_by(&client);
+        let tenure = common.fleet.as_ref().and_then(|(fleet, _)| fleet.tenure(&source.name));
         let settings = sources::Settings {
             index,
             source: source.clone(),
             client,
-            paces: paces.of(source),
+            paces: paces.of(source, tenure.as_ref()),
             ledger: common.ledger.clone(),
-            tenure: common.fleet.as_ref().and_then(|(fleet, _)| fleet.tenure(&source.name)),
+            tenure,
             budget: common.compressed().clone(),
             bounds: common.bounds(),
             telemetry: Arc::clone(telemetry),

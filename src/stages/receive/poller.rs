@@ -15,7 +15,8 @@ use crate::base::budget::Permit;
 use crate::base::buffers::Buffer;
 use crate::base::limits::STOP_CHECK_INTERVAL;
 use crate::base::limits::{
-    BODY_BYTES_USUAL, DRAIN_WAIT_TIME, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX,
+    BODY_BYTES_USUAL, DRAIN_WAIT_TIME, FLEET_LOOK_INTERVAL, MESSAGE_BYTES_USUAL, RECEIVE_BACKOFF_FIRST,
+    RECEIVE_BACKOFF_MAX,
 };
 use crate::base::object::Object;
 use crate::base::runtime::clock;
@@ -30,7 +31,11 @@ use crate::telemetry::{self, Endings, Failed};
 pub fn run(shared: &Arc<SharedInput>) {
     let settings = &shared.settings;
     let mut backoff = Backoff::new(RECEIVE_BACKOFF_FIRST, RECEIVE_BACKOFF_MAX);
-    while !settings.stop.is_stopped() && !shared.drain().is_done() {
+    loop {
+        settings.pause.wait(FLEET_LOOK_INTERVAL, &settings.stop);
+        if settings.stop.is_stopped() || shared.drain().is_done() {
+            return;
+        }
         if !settings.account.learn(&settings.telemetry.health, &settings.stop) {
             return;
         }
@@ -87,6 +92,9 @@ fn receive(shared: &Arc<SharedInput>) -> Result<(), crate::aws::Error> {
         Some((slots, room_for_bodies(shared)?))
     };
     let Some((mut slots, (max, mut room))) = waits.receive_place.time(place) else { return Ok(()) };
+    if settings.pause.is_on() {
+        return Ok(());
+    }
     let wait = shared.poll_time();
     let asked = clock::now();
     log::debug!(

@@ -6,6 +6,7 @@ use super::leases::LeaseId;
 use crate::ack::Outcome;
 use crate::aws::{AccountId, Sqs};
 use crate::base::budget::Budget;
+use crate::base::pause::Pause;
 use crate::base::stop::Stop;
 use crate::handoff::Task;
 use crate::handoff::schedule::Lane;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub bodies_large: Budget,
     /// Ends when the queue is empty.
     pub drain: bool,
+    /// Receives nothing while it is on.
+    pub pause: Pause,
     /// Stops receiving.
     pub stop: Stop,
     /// Returns everything and ends.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cases::sources::{MILLIS, config, now, put_events, time, without_ids};
 use crate::cases::status::{dump_page, get, value_of};
 use crate::rig::aws;
-use crate::rig::collector::Collector;
+use crate::rig::collector::{Collector, Ended};
 use crate::rig::emulator;
 use crate::rig::fault_proxy::{Fault, FaultProxy};
 use crate::rig::frames::{Frame, assert_at_least_once};
@@ -105,11 +105,41 @@ impl Hosts {
 
     /// The answer of `fleet --json`.
     fn seen(&self) -> Value {
-        let file = self.lab.directory().join("host-1.json");
-        let ended =
-            Collector::start(self.lab.directory(), &["fleet", "--json", "--config", file.to_str().unwrap()])
-                .end(Duration::from_secs(60));
+        let ended = self.fleet(&["--json"]);
         serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("log:\n{}", ended.log))
+    }
+
+    fn fleet(&self, arguments: &[&str]) -> Ended {
+        let file = self.lab.directory().join("host-1.json");
+        let all = [&["fleet", "--config", file.to_str().unwrap()], arguments].concat();
+        Collector::start(self.lab.directory(), &all).end(Duration::from_secs(150))
+    }
+
+    /// Asks the hosts for something, which they do.
+    fn ask(&self, arguments: &[&str]) -> String {
+        let ended = self.fleet(arguments);
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert_eq!(ended.code, Some(0), "{said}\nlog:\n{}", ended.log);
+        said
+    }
+
+    /// The name of a host, which its events have.
+    fn name(&self, number: usize) -> String {
+        let seen = self.seen();
+        let names = seen["hosts"].as_array().unwrap().iter().map(|host| host["name"].as_str().unwrap());
+        let mut names = names.filter(|name| name.starts_with(&format!("collector-host-{number}-")));
+        names.next().unwrap_or_else(|| panic!("{seen}")).to_owned()
+    }
+
+    /// The id of a living host with this name.
+    fn id(&self, name: &str) -> String {
+        let seen = self.seen();
+        let named = seen["hosts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|host| host["name"] == name && host["alive"] == true);
+        named.unwrap_or_else(|| panic!("{seen}"))["id"].as_str().unwrap().to_owned()
     }
 
     /// The sources of each living host.
@@ -247,6 +277,12 @@ fn a_forgotten_source_begins_anew_wherever_it_is_polled() {
         said.contains("table fleet-forgotten in us-east-1: can be read and written; sources 4, hosts 1"),
         "{said}"
     );
+    assert!(!said.contains("grows"), "{said}");
+    aws::remove_old_items("fleet-forgotten", false);
+    let online = command(&["check", "--online"]);
+    let said = String::from_utf8(online.stdout).unwrap();
+    assert!(said.contains("keeps delivered objects and old hosts for good, and grows"), "{said}");
+    assert!(said.contains("aws dynamodb update-time-to-live --table-name fleet-forgotten"), "{said}");
     let forgotten = command(&["ledger", "forget", "--input", "1/cwl_2"]);
     let said = String::from_utf8(forgotten.stdout).unwrap();
     assert!(said.contains("The shared table fleet-forgotten has forgotten 1/cwl_2/logs/us-east-1"), "{said}");
@@ -327,4 +363,69 @@ fn a_drain_leaves_what_another_host_polls() {
     let log = first.stop().log;
     assert!(!log.contains("is handed over"), "a drain ends soon, so it gets nothing; log:\n{log}");
     hosts.all_arrived("a drain beside a running host");
+}
+
+#[test]
+fn a_drained_host_gives_its_sources_up_and_goes_on_when_it_is_told_to() {
+    let mut hosts = Hosts::new("asked");
+    let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
+    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
+    hosts.flow(&mut second, "events by both");
+    let name = hosts.name(1);
+    let said = hosts.ask(&["--drain", &name]);
+    assert!(
+        said.lines().any(|line| line.trim_start().starts_with(&name) && line.ends_with("drained")),
+        "{said}"
+    );
+    assert_eq!(hosts.shares(), [0, 4]);
+    let (_, metrics) = get(hosts.ports[1], "/metrics");
+    assert_eq!(value_of(&metrics, "fleet_drained", ""), Some(1.0));
+    let page = dump_page(hosts.lab.directory(), hosts.ports[2]);
+    assert_eq!(page.matches(">drained<").count(), 1, "{page}");
+    let before = hosts.lab.sink.received_text().matches(&name).count();
+    hosts.flow(&mut second, "events by the other");
+    assert_eq!(hosts.lab.sink.received_text().matches(&name).count(), before, "a drained host sends nothing");
+    // Somebody must be left.
+    let refused = hosts.fleet(&["--drain", &hosts.name(2)]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.log.contains("is the only host that could work"), "{}", refused.log);
+    hosts.ask(&["--resume", &name]);
+    second.wait_until("a fair share again", || hosts.shares() == [2, 2]);
+    hosts.both_go_on(first, second, "one of two hosts drained, and told to go on");
+}
+
+#[test]
+fn a_source_is_handed_over_to_the_host_that_is_named() {
+    let mut hosts = Hosts::new("handed");
+    let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
+    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
+    hosts.flow(&mut second, "events by both");
+    let (one, two) = (hosts.id(&hosts.name(1)), hosts.id(&hosts.name(2)));
+    let sources: Vec<String> =
+        (0..GROUPS).map(|number| format!("1/cwl_{number}/logs/{}", aws::REGION)).collect();
+    for source in &sources {
+        hosts.ask(&["--hand-over", source, "--to", &two]);
+    }
+    let of = |seen: &Value, id: &str| {
+        let host = seen["hosts"].as_array().unwrap().iter().find(|host| host["id"] == id).cloned();
+        host.unwrap()["sources"].as_u64().unwrap()
+    };
+    let seen = hosts.seen();
+    assert_eq!(
+        (of(&seen, &one), of(&seen, &two)),
+        (0, 4),
+        "and they stay there, although the shares are not even"
+    );
+    hosts.flow(&mut second, "events by one");
+    for (arguments, why) in [
+        (["--hand-over", "1/nothing", "--to", &two], "no host has ever polled"),
+        (["--hand-over", &sources[0], "--to", "nobody"], "no living host has the name"),
+    ] {
+        let refused = hosts.fleet(&arguments);
+        assert_eq!(refused.code, Some(2), "{}", refused.log);
+        assert!(refused.log.contains(why), "{}", refused.log);
+    }
+    sources.iter().for_each(|source| drop(hosts.ask(&["--hand-over", source])));
+    second.wait_until("a fair share again", || hosts.shares() == [2, 2]);
+    hosts.both_go_on(first, second, "sources handed over to one of two hosts");
 }

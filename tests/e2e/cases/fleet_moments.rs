@@ -1,4 +1,4 @@
-//! Five hosts that share a queue and log groups. One of them fails again and again, at random moments: it is killed, frozen
+//! Two and five hosts that share a queue and log groups. One of them fails again and again, at random moments: it is killed, frozen
 //! for longer than its leases, or cut off from the table.
 //!
 //! Once each in every run. `A2D_MOMENTS=20 scripts/test e2e fleet_moments` makes it twenty of each, and `A2D_SEED` chooses
@@ -21,7 +21,6 @@ use crate::rig::frames::{Frame, assert_at_least_once, compare};
 use crate::rig::lab::{Lab, credentials};
 use crate::rig::notices;
 
-const HOSTS: usize = 5;
 const GROUPS: usize = 6;
 const OBJECTS: usize = 4;
 const RECORDS: usize = 50;
@@ -43,7 +42,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn start(name: &'static str, seed: u64) -> Hosts {
+    fn start(name: &'static str, count: usize, seed: u64) -> Hosts {
         let lab = Lab::new(name);
         aws::create_table(name);
         (0..GROUPS).for_each(|group| aws::create_log_group(&format!("{name}-{group}"), aws::REGION));
@@ -54,10 +53,10 @@ impl Hosts {
             (FaultProxy::start(script), is_cut)
         };
         let (start, random) = (now() - 60, fastrand::Rng::with_seed(seed));
-        let ways = (0..HOSTS).map(way).collect();
+        let ways = (0..count).map(way).collect();
         let mut hosts =
             Hosts { lab, name, start, random, running: Vec::new(), ways, frames: Vec::new(), rounds: 0 };
-        hosts.running = (0..HOSTS).map(|host| Some(hosts.run(host))).collect();
+        hosts.running = (0..count).map(|host| Some(hosts.run(host))).collect();
         hosts
     }
 
@@ -117,7 +116,7 @@ impl Hosts {
 
     /// Lets a host fail at a random moment, and come back. Work comes before, while it is away, and after.
     fn fail(&mut self, fault: &str) {
-        let host = self.random.usize(..HOSTS);
+        let host = self.random.usize(..self.ways.len());
         self.put();
         self.pause(Duration::from_secs(2));
         match fault {
@@ -164,10 +163,19 @@ impl Hosts {
 }
 
 #[test]
-fn hosts_that_fail_at_random_moments_lose_nothing() {
+fn one_of_two_hosts_that_fails_at_random_moments_loses_nothing() {
+    lose_nothing("moments-two", 2);
+}
+
+#[test]
+fn one_of_five_hosts_that_fails_at_random_moments_loses_nothing() {
+    lose_nothing("moments-five", 5);
+}
+
+fn lose_nothing(name: &'static str, count: usize) {
     let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let moments = number("A2D_MOMENTS", 1);
-    let mut hosts = Hosts::start("moments", number("A2D_SEED", 1));
+    let mut hosts = Hosts::start(name, count, number("A2D_SEED", 1));
     hosts.put();
     hosts.settle();
     let before = hosts.frames.len();
@@ -178,7 +186,7 @@ fn hosts_that_fail_at_random_moments_lose_nothing() {
             hosts.fail(fault);
             longest = longest.max(hosts.settle());
         }
-        let case = format!("one of {HOSTS} hosts {fault} at {moments} random moments");
+        let case = format!("one of {count} hosts {fault} at {moments} random moments");
         let now = assert_at_least_once(&case, &hosts.frames, &hosts.received());
         println!(
             "{case}: {} repeats; all had arrived after {:.0} s at most",

@@ -10,7 +10,7 @@ use crate::cases::ledger::text;
 use crate::rig::aws;
 use crate::rig::collector::{Collector, Ended};
 use crate::rig::emulator;
-use crate::rig::fault_proxy::{Fault, FaultProxy};
+use crate::rig::fault_proxy::{Fault, FaultProxy, refuse_json};
 use crate::rig::feeds::{self, Object, all_frames};
 use crate::rig::frames::compare;
 use crate::rig::lab::{Lab, credentials};
@@ -357,10 +357,72 @@ fn without_claims_delivered_objects_are_remembered_in_batches() {
     hosts.announce(&objects);
     hosts.drain(1, &hosts.config(1, &proxy.endpoint()));
     assert_eq!(hosts.delivered(&objects), objects.len());
-    assert_eq!(proxy.calls("UpdateItem"), 0, "nothing is claimed");
+    let is_unclaimed = |object: &Object| hosts.attribute(object, "epoch").as_deref() == Some("0");
+    assert!(objects.iter().all(is_unclaimed), "nothing is claimed");
     assert!(proxy.calls("BatchWriteItem") < objects.len() as u32, "several in a batch");
     hosts.announce(&objects);
     let ended = hosts.drain(2, &hosts.config(2, emulator::endpoint()));
     assert!(ended.log.contains("total fetch: 0 objects, 0 B"), "log:\n{}", ended.log);
     hosts.lab.expect_delivered(&all_frames(&objects));
+}
+
+#[test]
+fn a_drained_host_receives_no_messages() {
+    let hosts = Hosts::new("drained");
+    let objects = flows(40);
+    hosts.lab.put(&objects);
+    let config = |number| hosts.config(number, emulator::endpoint());
+    let (first, mut second) = (hosts.run(1, &config(1)), hosts.run(2, &config(2)));
+    let fleet =
+        |arguments: &[&str]| hosts.command(3, &config(3), &[&["fleet"], arguments].concat()).end(PATIENCE);
+    let ids = || -> Vec<String> {
+        let seen: Value = serde_json::from_slice(&fleet(&["--json"]).stdout).unwrap();
+        let alive = seen["hosts"].as_array().unwrap().iter().filter(|host| host["alive"] == true);
+        alive.map(|host| host["id"].as_str().unwrap().to_owned()).collect()
+    };
+    second.wait_until("both hosts", || ids().len() == 2);
+    let name = ids()[0].split_once('/').unwrap().0.to_owned();
+    let refused = fleet(&["--drain", &name]);
+    assert_eq!(refused.code, Some(2), "{}", refused.log);
+    assert!(refused.log.contains("2 living hosts have the name"), "{}", refused.log);
+    let ended = fleet(&["--drain", &ids()[0]]);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    hosts.announce(&objects);
+    second.wait_until("all objects", || hosts.lab.queue.is_empty());
+    let logs = [first, second].map(|collector| {
+        let ended = collector.stop();
+        assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+        ended.log
+    });
+    hosts.lab.expect_delivered(&all_frames(&objects));
+    let idle: Vec<_> = logs.iter().filter(|log| log.contains("total fetch: 0 objects, 0 B")).collect();
+    assert_eq!(idle.len(), 1, "{logs:?}");
+    assert!(idle[0].contains("this host is drained"), "{}", idle[0]);
+}
+
+/// As DynamoDB refuses an item that is too large.
+#[test]
+fn an_end_that_the_table_refuses_holds_up_no_other() {
+    for claims in [true, false] {
+        let mut hosts = Hosts::new(if claims { "refused" } else { "refused-unclaimed" });
+        hosts.more = json!({ "claims": claims });
+        let objects = flows(40);
+        hosts.lab.put(&objects);
+        // More than there are threads that write.
+        let refused: Vec<String> = objects[..8].iter().map(|object| format!("{}\"", object.key)).collect();
+        let proxy = FaultProxy::start(move |call| {
+            let ends = call.body.contains(r#"delivered":{"N":"1"}"#);
+            let is_meant = ends && refused.iter().any(|key| call.body.contains(key));
+            if is_meant { refuse_json(400, "ValidationException") } else { Fault::Pass }
+        });
+        hosts.announce(&objects);
+        let mut collector = hosts.run(1, &hosts.config(1, &proxy.endpoint()));
+        collector
+            .wait_until("the other objects in the table", || hosts.delivered(&objects) == objects.len() - 8);
+        collector.wait_until("an empty queue", || hosts.lab.queue.is_empty());
+        let ended = collector.stop();
+        assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+        assert!(ended.log.contains("The shared table does not accept how object/1/"), "log:\n{}", ended.log);
+        hosts.lab.expect_delivered(&all_frames(&objects));
+    }
 }

@@ -186,6 +186,13 @@ pub fn create_table(name: &str) {
         "KeySchema": keys.map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind})),
     });
     dynamodb("CreateTable", body);
+    remove_old_items(name, true);
+}
+
+/// Turns a table's time to live on, or off.
+pub fn remove_old_items(table: &str, on: bool) {
+    let how = json!({"Enabled": on, "AttributeName": "expires"});
+    dynamodb("UpdateTimeToLive", json!({"TableName": table, "TimeToLiveSpecification": how}));
 }
 
 /// All items of a table, in DynamoDB's form.

@@ -1,0 +1,157 @@
+//! What people ask of the hosts: to drain one, to let it go on, to hand a source over.
+
+use std::io::{self, Write as _};
+
+use super::{Options, Seen, Watch};
+use crate::aws::Error;
+use crate::base::limits::{FLEET_DRAIN_TIME, FLEET_REQUEST_TIMEOUT, FLEET_WATCH_INTERVAL};
+use crate::base::runtime::{clock, thread};
+use crate::fleet::{Host, Table};
+
+/// Something that is asked of the hosts, by their ids.
+pub enum Request {
+    /// The host is to take nothing new, and to give up its sources.
+    Drain(String),
+    /// The host is to go on.
+    Resume(String),
+    /// A source is to go to a host.
+    HandOver { source: String, to: String },
+    /// The hosts divide a source evenly again.
+    Divide(String),
+}
+
+impl Request {
+    /// The request of the command line, if there is one.
+    ///
+    /// # Errors
+    /// The reason why it cannot be made.
+    pub fn of(options: &Options, seen: &Seen) -> Result<Option<Request>, String> {
+        if let Some(name) = &options.drain {
+            let host = seen.named(name)?;
+            seen.can_do_without(host)?;
+            return Ok(Some(Request::Drain(host.id.clone())));
+        }
+        if let Some(name) = &options.resume {
+            return Ok(Some(Request::Resume(seen.named(name)?.id.clone())));
+        }
+        let Some(source) = options.hand_over.clone() else { return Ok(None) };
+        if !seen.leases.known.contains_key(&source) {
+            return Err(format!("no host has ever polled {source:?}: `fleet` lists the sources"));
+        }
+        let Some(name) = &options.to else { return Ok(Some(Request::Divide(source))) };
+        let host = seen.named(name)?;
+        let why = match () {
+            () if host.drained => "it is drained",
+            () if !host.sources.contains(&source) => "its configuration does not have it",
+            () => return Ok(Some(Request::HandOver { source, to: host.id.clone() })),
+        };
+        Err(format!("{} cannot poll {source}: {why}", host.id))
+    }
+
+    /// Makes the request, and waits until it is done. Returns what is there then, and false if it is not done in time.
+    ///
+    /// # Errors
+    /// If it could not be made.
+    pub fn carry_out(&self, watch: &mut Watch) -> Result<(Seen, bool), String> {
+        if !self.make(&watch.table).map_err(|error| error.to_string())? {
+            return Err("this host has left meanwhile: `fleet` lists those that are there".to_owned());
+        }
+        let began = clock::now();
+        loop {
+            thread::sleep(FLEET_WATCH_INTERVAL);
+            let (looked, elapsed) = (watch.look(), clock::since(began));
+            // What was being received when it was asked is not among its messages yet.
+            let is_early = matches!(self, Request::Drain(_)) && elapsed < FLEET_DRAIN_TIME;
+            let is_late = elapsed >= FLEET_REQUEST_TIMEOUT;
+            let why = match &looked {
+                Ok(seen) => self.unfinished(seen),
+                Err(error) => Some(error.clone()),
+            };
+            match (looked, why) {
+                (Ok(seen), None) if !is_early => return Ok((seen, true)),
+                (looked, Some(why)) if is_late => {
+                    let _ = writeln!(
+                        io::stderr(),
+                        "not done after {} s: {why}. The request stands; `fleet` shows how it goes on",
+                        elapsed.as_secs()
+                    );
+                    return looked.map(|seen| (seen, false));
+                }
+                _ => (),
+            }
+        }
+    }
+
+    /// Writes the request into the table. Returns false if there is no such host or source.
+    fn make(&self, table: &Table) -> Result<bool, Error> {
+        match self {
+            Request::Drain(host) => table.drain(host, true),
+            Request::Resume(host) => table.drain(host, false),
+            Request::HandOver { source, to } => table.mean(source, Some(to)),
+            Request::Divide(source) => table.mean(source, None),
+        }
+    }
+
+    /// The reason why the hosts have not done it.
+    fn unfinished(&self, seen: &Seen) -> Option<String> {
+        match self {
+            Request::Resume(_) | Request::Divide(_) => None,
+            Request::Drain(id) => {
+                let (host, _) = seen.hosts.iter().find(|(host, _)| host.id == *id)?;
+                let (held, messages) = (seen.held_by(host), host.load.messages);
+                let orphans = host.sources.iter().filter(|source| !seen.is_held(source)).count();
+                (held != 0 || messages != 0 || orphans != 0).then(|| {
+                    format!("{id} has {held} sources and {messages} messages in flight; {orphans} of its sources are polled by nobody")
+                })
+            }
+            Request::HandOver { source, to } => {
+                let holder = seen.leases.known.get(source).and_then(|lease| seen.holder(lease));
+                let is_there = holder.is_some_and(|host| host.id == *to);
+                (!is_there)
+                    .then(|| format!("{source} is polled by {}", holder.map_or("nobody", |host| &host.id)))
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// The host with this id, or the living one with this name.
+    fn named(&self, name: &str) -> Result<&Host, String> {
+        let alive = || self.hosts.iter().filter(|(_, alive)| *alive).map(|(host, _)| host);
+        if let Some(host) = alive().find(|host| host.id == name) {
+            return Ok(host);
+        }
+        let mut others = alive().filter(|host| host.name == name);
+        match (others.next(), others.count()) {
+            (Some(host), 0) => Ok(host),
+            (Some(_), more) => Err(format!(
+                "{} living hosts have the name {name:?}: give the id of one, as `fleet` shows it",
+                more + 1
+            )),
+            (None, _) => Err(format!("no living host has the name or the id {name:?}: `fleet` lists them")),
+        }
+    }
+
+    /// Refuses if nobody could take over what the host does.
+    fn can_do_without(&self, host: &Host) -> Result<(), String> {
+        let others =
+            self.hosts.iter().filter(|(other, alive)| *alive && other.id != host.id && !other.drained);
+        let others: Vec<_> = others.map(|(other, _)| other).collect();
+        if others.is_empty() {
+            return Err(format!(
+                "{} is the only host that could work: nobody would read its queues and sources. Stop it instead, if that is meant",
+                host.id
+            ));
+        }
+        let is_wanted = |source: &&String| others.iter().any(|other| other.sources.contains(*source));
+        let lonely: Vec<_> = host.sources.iter().filter(|source| !is_wanted(source)).cloned().collect();
+        match lonely.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "{} cannot be drained: no other host has {} in its configuration, so nobody would poll it",
+                host.id,
+                lonely.join(", ")
+            )),
+        }
+    }
+}
