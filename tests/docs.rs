@@ -9,10 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_to_devo::cli;
 use aws_to_devo::config::{self, endings, ignored, keys, registry, vendor};
+use aws_to_devo::ledger::{self, Store};
 use aws_to_devo::setup;
 use aws_to_devo::telemetry::Snapshot;
 use aws_to_devo::telemetry::reporters::metrics;
@@ -83,16 +85,44 @@ fn the_configurations_for_kubernetes_lack_nothing_but_the_certificates() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     assert!(files.len() >= 2, "{files:?}");
-    files.iter().for_each(|file| lacks_only_certificates(&fs::read_to_string(file).unwrap()));
+    for file in files {
+        let objects = fs::read_to_string(file).unwrap();
+        lacks_only_certificates(&objects);
+        keeps_its_ledger_in_a_volume_of_a_group(&objects);
+    }
+}
+
+/// Opens the configuration's ledger in a volume as Kubernetes makes it with `fsGroup`: its group may write to it.
+fn keeps_its_ledger_in_a_volume_of_a_group(objects: &str) {
+    assert!(objects.contains("fsGroup: 65532"), "{objects}");
+    let folder = configuration(objects)["globals"]["persistence"]["config"]["directory_name"].clone();
+    let mount = "{name: state, mountPath: /state}";
+    let below =
+        folder.as_str().and_then(|folder| folder.strip_prefix("/state")).filter(|_| objects.contains(mount));
+    let below = below.unwrap_or_else(|| panic!("{folder} is not in the volume")).trim_start_matches('/');
+    let volume = tempfile::tempdir().unwrap();
+    fs::set_permissions(volume.path(), fs::Permissions::from_mode(0o2777)).unwrap();
+    let ledger = Store::open(&volume.path().join(below).join(ledger::FILE));
+    assert!(ledger.is_ok(), "{folder}: {}", ledger.unwrap_err());
+    assert_eq!(fs::metadata(volume.path().join(below)).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+/// The configuration that Kubernetes' objects have.
+fn configuration(objects: &str) -> serde_json::Value {
+    serde_saphyr::from_str(&configuration_text(objects)).unwrap()
+}
+
+fn configuration_text(objects: &str) -> String {
+    let map = objects.split("---\n").find(|object| object.contains("kind: ConfigMap")).unwrap();
+    let map: serde_json::Value = serde_saphyr::from_str(map).unwrap();
+    map["data"]["config.yaml"].as_str().unwrap().to_owned()
 }
 
 /// Checks the configuration that Kubernetes' objects have, whose certificates are in a volume.
 fn lacks_only_certificates(objects: &str) {
-    let map = objects.split("---\n").find(|object| object.contains("kind: ConfigMap")).unwrap();
-    let map: serde_json::Value = serde_saphyr::from_str(map).unwrap();
-    let text = map["data"]["config.yaml"].as_str().unwrap();
-    let problems =
-        config::parse(text, Path::new("/config"), &config::Environment::here()).expect_err("no certificates");
+    let text = configuration_text(objects);
+    let problems = config::parse(&text, Path::new("/config"), &config::Environment::here())
+        .expect_err("no certificates");
     let problems = problems.to_string();
     let errors: Vec<&str> = problems.lines().filter(|line| line.starts_with("error: ")).collect();
     assert!(

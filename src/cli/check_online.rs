@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,7 +22,8 @@ use crate::config::kind::Kind;
 use crate::config::vendor;
 use crate::config::{Problem, Severity};
 use crate::fleet::{Host, Table};
-use crate::settings::{Config, Destination, Input, Output, Service, SharedTable, Source};
+use crate::ledger::{self, FILE};
+use crate::settings::{Config, Destination, Globals, Input, Output, Service, SharedTable, Source};
 use crate::stages::receive::inspect;
 use crate::stages::{send, sources};
 
@@ -74,7 +74,7 @@ pub fn attempts(config: &Config, show: &mut dyn FnMut(Attempt)) {
     if let Some(table) = &config.globals.shared {
         show(of_table(table));
     }
-    show(of_state(&config.globals.state_directory));
+    show(of_state(&config.globals));
     if let Some(status) = &config.globals.status {
         show(of_status(status.address));
     }
@@ -354,11 +354,25 @@ fn growth(path: &str, table: &Table) -> Option<Problem> {
     Some(Problem { severity: Severity::Warning, ..warning })
 }
 
-/// Checks that a file can be created in the folder, or the folder itself in the nearest parent that exists.
-fn of_state(folder: &Path) -> Attempt {
+/// Checks that a start accepts the folder, and that a file can be created in it, or the folder itself in the nearest parent that exists.
+fn of_state(globals: &Globals) -> Attempt {
     let what = "globals.persistence: state folder";
+    let path = "globals.persistence.config.directory_name";
+    let folder = &globals.state_directory;
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let folder = absolute.as_path();
+    // Without "required", a start goes on without its ledger.
+    let refused = |problem: Problem| {
+        if globals.state_required {
+            return Attempt::bad(what, problem);
+        }
+        let learnt = "cannot be used; the collector continues without its ledger";
+        let warning = Problem { severity: Severity::Warning, ..problem };
+        Attempt { problems: vec![warning], ..Attempt::good(what, learnt) }
+    };
+    if let Err(error) = ledger::examine(&folder.join(FILE)) {
+        return refused(problem(path, &error, ""));
+    }
     let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
     let tried = tempfile::Builder::new()
         .prefix(".check")
@@ -370,7 +384,7 @@ fn of_state(folder: &Path) -> Attempt {
         Err(error) => {
             let message = format!("cannot write into {}: {}", existing.display(), error.kind());
             let advice = "run check as the service's user, and make that user the owner of the folder";
-            Attempt::bad(what, problem("globals.persistence.config.directory_name", &message, advice))
+            refused(problem(path, &message, advice))
         }
     }
 }
@@ -419,5 +433,50 @@ fn problem(path: &str, message: &impl ToString, advice: &str) -> Problem {
         message: message.to_string(),
         advice: advice.to_owned(),
         vendor: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Environment, parse};
+    use crate::ledger::Store;
+
+    fn with_state(folder: &Path, required: bool) -> Config {
+        let text = format!(
+            "globals: {{persistence: {{type: filesystem, required: {required}, config: {{directory_name: '{}'}}}}}}
+outputs: {{console_1: {{type: console}}}}
+inputs:
+  sqs_collector:
+    id: 1
+    base_url: https://sqs.us-east-1.amazonaws.com/111111111111/x
+    services: {{aws_sqs_cloudtrail: {{}}}}
+",
+            folder.display()
+        );
+        parse(&text, Path::new(""), &Environment::here()).unwrap_or_else(|p| panic!("{p}")).config
+    }
+
+    /// Kubernetes' `fsGroup` makes a volume writable by its group.
+    #[test]
+    fn a_state_folder_is_fine_if_a_start_accepts_it() {
+        let volume = tempfile::tempdir().unwrap();
+        for mode in [0o700, 0o755, 0o2775, 0o2777] {
+            fs::set_permissions(volume.path(), fs::Permissions::from_mode(mode)).unwrap();
+            for folder in [volume.path().to_owned(), volume.path().join("ledger")] {
+                let said = of_state(&with_state(&folder, true).globals);
+                let started = Store::open(&folder.join(FILE));
+                assert_eq!(said.has_failed(), started.is_err(), "{mode:o} {}", folder.display());
+                if let (Some(problem), Err(error)) = (said.problems.first(), started) {
+                    assert_eq!(problem.message, error.to_string());
+                    let said = of_state(&with_state(&folder, false).globals);
+                    assert!(!said.has_failed() && said.problems.len() == 1, "{mode:o}");
+                }
+            }
+            fs::remove_dir_all(volume.path().join("ledger")).unwrap();
+        }
     }
 }

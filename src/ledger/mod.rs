@@ -270,6 +270,7 @@ pub use crate::ledger::suspect::Suspect;
 pub use entry::{Entry, Known};
 pub use lock::Role;
 pub use mark::{Checkpoint, Kin, Mark, Polled, Seen};
+pub use private::examine;
 pub use row::{Identity, Place, Row};
 pub use scope::{Scope, covers};
 pub use sent::{REPEATED, Sent, seconds, slot_of};

@@ -11,11 +11,15 @@ use crate::base::limits::{LEDGER_BUSY_START, LEDGER_HELD_START};
 /// `PRAGMA user_version` of the schema below.
 pub(super) const SCHEMA_VERSION: i64 = 4;
 
-/// The reason why the ledger cannot be used. Each message says what to do.
+/// The reason why the ledger cannot be used. Each message says what to do, and has its cause in it; a field with the name `source` would
+/// have it shown a second time.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the ledger's directory {} cannot be created: {source}", path.display())]
-    Directory { path: PathBuf, source: io::Error },
+    #[error(
+        "the ledger's directory {} cannot be created: {cause}. Name a folder that this user may create or write to (globals.persistence.config.directory_name); in a container, one in a volume",
+        path.display()
+    )]
+    Directory { path: PathBuf, cause: io::Error },
     #[error(
         "{} can be written by other users (mode {mode:o}), who could make this collector lose logs: chmod go-rwx it, or name a directory below it, which is created with the right mode",
         path.display()
@@ -26,10 +30,10 @@ pub enum OpenError {
     #[error("{} is not {wanted}: move it away, or name another directory", path.display())]
     Kind { path: PathBuf, wanted: &'static str },
     #[error(
-        "the ledger {} is damaged: {source}. Move it away, with its -wal and -shm files, to start a new one: only objects that are announced again are sent again",
+        "the ledger {} is damaged: {cause}. Move it away, with its -wal and -shm files, to start a new one: only objects that are announced again are sent again",
         path.display()
     )]
-    Damaged { path: PathBuf, source: rusqlite::Error },
+    Damaged { path: PathBuf, cause: rusqlite::Error },
     #[error(
         "the ledger {} was written by a newer version of this program (schema {found}, this version supports {SCHEMA_VERSION}): use that version, or move the file away",
         path.display()
@@ -38,17 +42,17 @@ pub enum OpenError {
     #[error("{} is an SQLite database, but not a ledger: give this collector its own directory", path.display())]
     Foreign { path: PathBuf },
     #[error(
-        "the ledger {} cannot be written: {source}. This user needs write access to the file and its directory",
+        "the ledger {} cannot be written: {cause}. This user needs write access to the file and its directory",
         path.display()
     )]
-    ReadOnly { path: PathBuf, source: rusqlite::Error },
-    #[error("the ledger {} cannot be used: its disk is full ({source}). Free some space there", path.display())]
-    Full { path: PathBuf, source: rusqlite::Error },
+    ReadOnly { path: PathBuf, cause: rusqlite::Error },
+    #[error("the ledger {} cannot be used: its disk is full ({cause}). Free some space there", path.display())]
+    Full { path: PathBuf, cause: rusqlite::Error },
     #[error(
-        "the ledger {} is being written by another program: {source}. Wait for `ledger forget` to finish, or close sqlite3",
+        "the ledger {} is being written by another program: {cause}. Wait for `ledger forget` to finish, or close sqlite3",
         path.display()
     )]
-    Busy { path: PathBuf, source: rusqlite::Error },
+    Busy { path: PathBuf, cause: rusqlite::Error },
     #[error(
         "the state directory {} is in use by another collector ({by}): give each collector its own directory (globals.persistence.config.directory_name)",
         directory.display()
@@ -73,8 +77,8 @@ pub enum OpenError {
     Thread(io::Error),
     #[error("there is no ledger {}: nothing has been collected with this configuration", path.display())]
     Absent { path: PathBuf },
-    #[error("the ledger {} cannot be used: {source}", path.display())]
-    Other { path: PathBuf, source: rusqlite::Error },
+    #[error("the ledger {} cannot be used: {cause}", path.display())]
+    Other { path: PathBuf, cause: rusqlite::Error },
 }
 
 impl OpenError {
@@ -85,7 +89,7 @@ impl OpenError {
             | OpenError::Held { .. }
             | OpenError::Full { .. }
             | OpenError::Thread(_) => true,
-            OpenError::Other { source, .. } => source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure),
+            OpenError::Other { cause, .. } => cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure),
             _ => false,
         }
     }

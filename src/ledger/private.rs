@@ -29,7 +29,7 @@ const ANYTHING: u32 = 0o077;
 pub fn prepare(path: &Path) -> Result<(), OpenError> {
     let directory = directory_of(path);
     let make = || DirBuilder::new().recursive(true).mode(OF_DIRECTORY).create(directory);
-    let made = make().map_err(|source| OpenError::Directory { path: directory.to_owned(), source });
+    let made = make().map_err(|cause| OpenError::Directory { path: directory.to_owned(), cause });
     // Something else may be in its place.
     examine(path).and(made)?;
     warn_of_other_owners(path);

@@ -511,8 +511,8 @@ impl Store {
             return Ok(());
         }
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        let source = rusqlite::Error::SqliteFailure(code, Some(verdict));
-        Err(OpenError::Damaged { path: path.to_owned(), source })
+        let cause = rusqlite::Error::SqliteFailure(code, Some(verdict));
+        Err(OpenError::Damaged { path: path.to_owned(), cause })
     }
 
     /// The schema's version; 0 if the file is empty.
@@ -594,20 +594,20 @@ pub fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-fn classified(path: &Path, source: rusqlite::Error) -> OpenError {
+fn classified(path: &Path, cause: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
-    match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, source },
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, cause },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            OpenError::ReadOnly { path, source }
+            OpenError::ReadOnly { path, cause }
         }
-        Some(ErrorCode::DiskFull) => OpenError::Full { path, source },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy { path, source },
+        Some(ErrorCode::DiskFull) => OpenError::Full { path, cause },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Busy { path, cause },
         // No room for the index of the write-ahead log.
-        _ if source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
-            OpenError::Full { path, source }
+        _ if cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
+            OpenError::Full { path, cause }
         }
-        _ => OpenError::Other { path, source },
+        _ => OpenError::Other { path, cause },
     }
 }
 

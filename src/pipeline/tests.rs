@@ -251,7 +251,7 @@ fn a_lack_of_threads_or_of_room_is_none_of_the_configurations_faults() {
         (anyhow!(crate::stages::send::PoolError::Thread(io(again))), true),
         (anyhow!(OpenError::Thread(io(again))), true),
         (anyhow!(OpenError::Held { directory: path(), by: "process 1".into(), ours: false }), true),
-        (anyhow!(OpenError::Directory { path: path(), source: io(denied) }), false),
+        (anyhow!(OpenError::Directory { path: path(), cause: io(denied) }), false),
         (anyhow!("QueueUrl is no URL"), false),
     ] {
         assert_eq!(is_temporary(&error), temporary, "{error:#}");

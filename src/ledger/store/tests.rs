@@ -344,6 +344,9 @@ fn a_place_that_cannot_be_written_is_refused() {
         .migrate(&file(&directory))
         .unwrap_err();
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
+    // The reason why a start fails is shown with all its causes.
+    let shown = format!("{:#}", anyhow::Error::from(error));
+    assert_eq!(shown.matches("attempt to write").count(), 1, "{shown}");
 }
 
 #[test]
