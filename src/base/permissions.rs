@@ -1,27 +1,39 @@
 //! Files with secrets that others can read.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::process::getegid;
-
-/// True if the file's group or others have any permission on it. False also if that is unknown.
-pub fn is_open(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| {
-        is_open_to_others(metadata.mode(), metadata.uid(), metadata.gid(), getegid().as_raw())
-    })
+/// The advice how to close a file that others can read; None if it is closed, or if that is unknown.
+pub fn advice(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let is_open = is_open_to_others(metadata.mode(), metadata.uid(), metadata.gid());
+    is_open.then(|| how_to_close(path))
 }
 
-/// Root's file that the service's own group may only read is the usual way to give a service a file that it cannot
-/// change.
-fn is_open_to_others(mode: u32, owner: u32, group: u32, own_group: u32) -> bool {
-    let given_to_us = owner == 0 && group == own_group && group != 0 && mode & 0o037 == 0;
-    mode & 0o077 != 0 && !given_to_us
+/// Root's file that a group may only read is the usual way to give a service a file that it cannot change. The group need not be
+/// this process's: root may look at a service's file, too.
+fn is_open_to_others(mode: u32, owner: u32, group: u32) -> bool {
+    let is_given_to_a_service = owner == 0 && group != 0 && mode & 0o037 == 0;
+    mode & 0o077 != 0 && !is_given_to_a_service
+}
+
+/// It takes the file away from nobody who needs it: whoever looks at the file need not be the service.
+fn how_to_close(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "chmod 640 {path} if root owns it and a service reads it, whose group it then needs (chgrp); chmod 600 {path} if the service's own user owns it"
+    )
+}
+
+/// The owner and mode of a file, for the message that it cannot be read.
+pub fn described(metadata: &Metadata) -> String {
+    format!("owner {}, group {}, mode {:o}", metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_open_to_others;
+    use super::*;
 
     #[test]
     fn others_are_whoever_is_neither_the_owner_nor_the_service() {
@@ -29,14 +41,15 @@ mod tests {
             (0o600, 5, 5, false),
             (0o640, 5, 5, true),
             (0o604, 0, 7, true),
-            // Root's, for the service's group.
+            // Root's, for a service's group.
             (0o640, 0, 7, false),
+            (0o440, 0, 7, false),
             (0o660, 0, 7, true),
             (0o644, 0, 7, true),
-            (0o640, 0, 8, true),
+            // Everybody may be in root's group.
+            (0o640, 0, 0, true),
         ] {
-            assert_eq!(is_open_to_others(mode, owner, group, 7), open, "{mode:o} {owner} {group}");
+            assert_eq!(is_open_to_others(mode, owner, group), open, "{mode:o} {owner} {group}");
         }
-        assert!(is_open_to_others(0o640, 0, 0, 0), "root's group is everybody that is in it");
     }
 }

@@ -1,11 +1,11 @@
 //! Files that a configuration names.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::memory::format_size;
 use super::users;
-use crate::base::limits;
+use crate::base::{limits, permissions};
 
 /// Reads at most `CONFIGURATION_FILE_BYTES_MAX` bytes; errors name the file.
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
@@ -21,14 +21,19 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Names the path that was tried, and the user if permissions are missing.
+/// Names the path that was tried. If permissions are missing, it names the user and the first thing on the way that this user may not
+/// enter or read.
 fn cannot_read(path: &Path, error: &std::io::Error) -> String {
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let who = match error.kind() {
-        std::io::ErrorKind::PermissionDenied => format!(" by {}", users::me()),
-        _ => String::new(),
-    };
-    format!("cannot read {}{who}: {error}", shown.display())
+    if error.kind() != ErrorKind::PermissionDenied {
+        return format!("cannot read {}: {error}", shown.display());
+    }
+    // A closed folder hides what is in it.
+    let seen = shown.ancestors().find_map(|place| Some((place, std::fs::metadata(place).ok()?)));
+    let whose = seen.map_or_else(String::new, |(place, metadata)| {
+        format!("; {} has {}", place.display(), permissions::described(&metadata))
+    });
+    format!("cannot read {} by {}: {error}{whose}", shown.display(), users::me())
 }
 
 /// Reads the file as text.
@@ -39,4 +44,27 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
         let encoding = if is_utf16 { "is UTF-16, and must be UTF-8" } else { "is not UTF-8" };
         format!("{} {encoding}", path.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_user_out_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("domain.key");
+        std::fs::write(&key, "").unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let message = cannot_read(&key, &ErrorKind::PermissionDenied.into());
+        assert!(message.contains("domain.key by the user "), "{message}");
+        assert!(message.contains("domain.key has owner ") && message.ends_with(", mode 640"), "{message}");
+        // What cannot be seen is in a folder that is closed.
+        let message =
+            cannot_read(&folder.path().join("closed/domain.key"), &ErrorKind::PermissionDenied.into());
+        let its = format!("; {} has owner ", folder.path().display());
+        assert!(message.contains(&its), "{message}");
+    }
 }

@@ -4,16 +4,12 @@ use std::path::Path;
 
 use super::kind::Kind;
 use super::problem::Report;
-use crate::base::permissions::is_open;
+use crate::base::permissions;
 
-/// Warns if a file's group or others have any permission on it. `key` is the key that names it.
+/// Warns if others can read a file. `key` is the key that names it.
 pub(super) fn warn_if_open(path: &Path, key: &str, report: &Report) {
-    if is_open(path) {
+    if let Some(advice) = permissions::advice(path) {
         let message = format!("{} can be read by other users", path.display());
-        let path = path.display();
-        let advice = format!(
-            "chmod 600 {path}; if root owns it and a service reads it: chmod 640 {path}, and chgrp it to the service's group"
-        );
         report.warning(Kind::Doubtful, key, message, advice);
     }
 }

@@ -75,8 +75,11 @@ fn shared_file(
 /// Checks the permissions each time the file is read: at the start, and when credentials are refreshed.
 fn warn_if_open(path: &str, sections: &[Section]) {
     let mut keys = sections.iter().flat_map(|section| &section.entries).map(|(key, _)| key);
-    if keys.any(|key| key == "aws_secret_access_key") && permissions::is_open(Path::new(path)) {
-        log::warn!(place = path; "{path} contains a secret and can be read by other users: chmod 600 {path}");
+    if !keys.any(|key| key == "aws_secret_access_key") {
+        return;
+    }
+    if let Some(advice) = permissions::advice(Path::new(path)) {
+        log::warn!(place = path; "{path} contains a secret and can be read by other users: {advice}");
     }
 }
 
