@@ -23,8 +23,8 @@ pub enum Command {
     /// Collect until SIGTERM or SIGINT; a second signal stops at once. Exit code 2: the configuration is wrong; 75: a
     /// temporary condition prevents the start (its state directory is in use, its disk is full), so try again later
     Run {
-        /// Configuration file, YAML or JSON
-        #[arg(short, long, value_name = "FILE")]
+        /// Configuration file, YAML or JSON; or the folder of config.yaml or config.json
+        #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
         config: PathBuf,
         /// File whose outputs replace the configuration's; a file from the vendor's cloud server has none
         #[arg(long, value_name = "FILE")]
@@ -43,7 +43,7 @@ pub enum Command {
     /// Compare the objects in the buckets with those that were delivered: exit code 0 if nothing is missing; 1 if
     /// something is missing or was rejected; 2 if the audit could not be finished
     Audit(audit::Options),
-    /// List all problems of a configuration: exit code 0 or 2. Receives nothing
+    /// List all problems of a configuration: exit code 0 or 2. Asks nobody, except with `--online` and `--sample`
     Check(check::Options),
     #[cfg(feature = "lab")]
     #[command(flatten)]
@@ -75,7 +75,7 @@ pub enum Command {
         /// Show one service, with its objects' endings: what is a record, what has no records, what is refused
         name: Option<String>,
         /// A configuration whose own services (`globals.definitions`) are listed too
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
         config: Option<PathBuf>,
         /// Print a JSON array
         #[arg(long)]

@@ -37,7 +37,7 @@ use spool::Spool;
 #[derive(Debug, Args)]
 pub struct Options {
     /// Configuration file, YAML or JSON
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
     config: PathBuf,
     /// Only the input with this key in the file
     #[arg(long, value_name = "KEY")]

@@ -27,11 +27,11 @@ use crate::settings::Config;
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Configuration file, YAML or JSON
-    #[arg(value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    /// Configuration file, YAML or JSON; or the folder of config.yaml or config.json
+    #[arg(value_name = "FILE", value_parser = super::files::configuration(), required_unless_present = "config", conflicts_with = "config")]
     file: Option<PathBuf>,
     /// Configuration file, like FILE
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
     config: Option<PathBuf>,
     /// File whose outputs replace the configuration's
     #[arg(long, value_name = "FILE")]
@@ -40,8 +40,8 @@ pub struct Options {
     /// queue is received and returned; SQS counts that as a receive
     #[arg(long)]
     online: bool,
-    /// Fetch an object that each queue announces, and show its first records as they would arrive. Acknowledges and
-    /// sends nothing
+    /// Fetch an object that each queue announces, and show its first records as they would arrive: exit code 2 if a queue
+    /// or its object cannot be read. Acknowledges and sends nothing. A message of each queue is received and returned
     #[arg(long, conflicts_with = "json")]
     sample: bool,
     /// Show what each key of the vendor's file means here, side by side, and what to review before switching
@@ -55,7 +55,8 @@ pub struct Options {
     json: bool,
 }
 
-/// Prints all problems, errors first, and what `run` would do. Returns exit code 0 or 2.
+/// Prints all problems, errors first, and what `run` would do. Returns exit code 0 or 2; 2 also if a sample was asked for and a queue
+/// or its object cannot be read.
 pub fn run(options: &Options) -> ExitCode {
     // The command line requires one of the two.
     let path = options.config.as_ref().or(options.file.as_ref()).cloned().unwrap_or_default();
@@ -94,13 +95,16 @@ pub fn run(options: &Options) -> ExitCode {
         let _ = verdict.write(&mut text);
     }
     let _ = Out.write_all(&text);
+    let mut is_complete = true;
     if let Some(config) = verdict.config.as_ref().filter(|_| options.sample && verdict.is_accepted()) {
-        let _ = write!(Out, "\n{}", sample_check::text(config));
+        let shown = sample_check::shown(config);
+        let _ = write!(Out, "\n{}", shown.text);
+        is_complete = shown.is_complete;
     }
     if let Some(config) = verdict.config.as_ref().filter(|_| options.migrate) {
         let _ = write!(Out, "\n{}", migrate::text(config, &verdict.problems));
     }
-    if verdict.is_accepted() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+    if verdict.is_accepted() && is_complete { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
 }
 
 /// Writes a line for the attempt, with its problems below.

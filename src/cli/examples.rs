@@ -15,7 +15,7 @@ const COLLECTING: &[(&str, &[Example])] = &[
             #[cfg(feature = "lab")]
             ("See it work on this machine, without AWS or Devo", "aws-to-devo demo"),
             ("Write a first configuration", "aws-to-devo init"),
-            ("Try everything out; nothing is received or sent", "aws-to-devo check --online config.yaml"),
+            ("Try everything out; nothing is sent or deleted", "aws-to-devo check --online config.yaml"),
             ("Collect", "aws-to-devo run --config config.yaml"),
         ],
     ),

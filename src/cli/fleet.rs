@@ -24,7 +24,7 @@ use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View};
 #[derive(Debug, Args)]
 pub struct Options {
     /// Configuration file with `persistence: {type: dynamodb}`
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
     config: PathBuf,
     /// Make a host take nothing new and give up its sources; wait until nothing is left in flight there
     #[arg(long, value_name = "HOST", group = "request")]

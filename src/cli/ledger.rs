@@ -45,7 +45,7 @@ pub enum Command {
     /// dynamodb}`, otherwise what the local ledger knows. Stop the collectors first
     Export {
         /// Configuration file, YAML or JSON
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
         config: PathBuf,
         /// The file to write
         #[arg(value_name = "LINES")]
@@ -55,7 +55,7 @@ pub enum Command {
     /// is known there is forgotten, and no checkpoint is turned back: a source that has checkpoints keeps them
     Import {
         /// Configuration file, YAML or JSON
-        #[arg(short, long, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
         config: PathBuf,
         /// The file to read
         #[arg(value_name = "LINES")]
@@ -66,7 +66,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Choice {
     /// Configuration file, YAML or JSON: its persistence says where the ledger is
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
     config: PathBuf,
     /// Only of the input with this id; for an aws input also one service or region, as `show` prints it:
     /// 1023001/metrics-all/us-east-1; only backfill positions: 1023001/backfill

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     service: String,
     /// Configuration file, YAML or JSON; outputs and certificates need not be complete
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
     config: Option<PathBuf>,
     /// Input that reads it, by its key in the file; needed if several inputs match
     #[arg(long, value_name = "KEY", requires = "config")]

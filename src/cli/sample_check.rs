@@ -14,25 +14,32 @@ const SHOWN: usize = 3;
 /// Bytes shown per body.
 const BODY_SHOWN_MAX: usize = 200;
 
-/// Writes a paragraph for each queue.
-pub fn text(config: &Config) -> String {
-    let http = match Http::new(1) {
-        Ok(http) => http,
-        Err(error) => return format!("{error}\n"),
-    };
-    let mut text = String::new();
-    for input in &config.inputs {
-        let _ = writeln!(text, "inputs.{}:", input.key);
-        match of_input(&http, input, &config.globals.host) {
-            Ok(lines) | Err(lines) => lines.lines().for_each(|line| {
-                let _ = writeln!(text, "  {line}");
-            }),
-        }
-    }
-    text
+/// A paragraph for each queue, and whether each could be asked.
+pub struct Shown {
+    pub text: String,
+    pub is_complete: bool,
 }
 
-/// Shows both.
+/// Fetches and shows an object of each queue.
+pub fn shown(config: &Config) -> Shown {
+    let http = match Http::new(1) {
+        Ok(http) => http,
+        Err(error) => return Shown { text: format!("{error}\n"), is_complete: false },
+    };
+    let mut shown = Shown { text: String::new(), is_complete: true };
+    for input in &config.inputs {
+        let _ = writeln!(shown.text, "inputs.{}:", input.key);
+        let found = of_input(&http, input, &config.globals.host);
+        shown.is_complete &= found.is_ok();
+        let (Ok(lines) | Err(lines)) = found;
+        lines.lines().for_each(|line| {
+            let _ = writeln!(shown.text, "  {line}");
+        });
+    }
+    shown
+}
+
+/// The lines to show, or the reason why there is nothing to show.
 fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
     let client = Client::of_input(http, input, &Stop::new());
     let queue = Sqs::new(client.clone(), &input.queue).map_err(|error| error.to_string())?;
@@ -87,4 +94,27 @@ fn shortened(body: &[u8]) -> String {
     let shown: String = text.chars().take(BODY_SHOWN_MAX).flat_map(char::escape_debug).collect();
     let shown = shown.replace("\\\"", "\"").replace("\\'", "'");
     if text.chars().nth(BODY_SHOWN_MAX).is_some() { format!("{shown}…") } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Environment, parse};
+
+    #[test]
+    fn a_queue_that_cannot_be_asked_is_not_passed_over() {
+        let text = "outputs: {console_1: {type: console}}
+inputs:
+  sqs_collector:
+    id: 1
+    base_url: https://sqs.us-east-1.amazonaws.com/111111111111/x
+    credentials: {profile: no-such-profile}
+    services: {aws_sqs_cloudtrail: {}}
+";
+        let loaded = parse(text, Path::new(""), &Environment::here()).unwrap_or_else(|p| panic!("{p}"));
+        let shown = shown(&loaded.config);
+        assert!(!shown.is_complete && shown.text.contains("no-such-profile"), "{}", shown.text);
+    }
 }

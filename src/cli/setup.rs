@@ -17,7 +17,7 @@ use crate::setup::{self, Document, Identity, Needs, Wishes, arn};
 #[derive(Debug, Args)]
 pub struct Options {
     /// Configuration file, YAML or JSON; outputs and certificates need not be complete
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = super::files::configuration())]
     config: PathBuf,
     /// Only this input; may be repeated
     #[arg(long, value_name = "INPUT")]

@@ -22,7 +22,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["from", "to", "start_after"])]
     exact: bool,
     /// Configuration file, YAML or JSON
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = crate::cli::files::configuration())]
     pub(super) config: PathBuf,
     /// Configuration file with the outputs to use instead of those in the first, which stays as it is
     #[arg(long, value_name = "FILE")]

@@ -98,6 +98,8 @@ fn check_online_finds_a_wrong_secret_and_a_wrong_server() {
     assert_eq!(ended.code, Some(2), "{said}");
     assert!(said.contains(&aws::user().key_id), "the key is not named: {said}");
     assert!(said.contains("devo_1"), "the output is not named: {said}");
+    let ended = command(&lab, &["check", "--config", &file, "--sample"]);
+    assert_eq!(ended.code, Some(2), "{}", all_of(&ended));
 }
 
 #[test]
