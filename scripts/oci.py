@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Builds the image of a Dockerfile that only copies files, for several processors, without a daemon and reproducibly.
 
-    scripts/oci.py DOCKERFILE NAME:TAG OUT.oci.tar ARCH=FOLDER...
+    scripts/oci.py DOCKERFILE NAME:TAG OUT.tar ARCH=FOLDER...
 
-The result is an OCI layout in a tar file, with an index of the processors (amd64, arm64). `skopeo copy oci-archive:FILE …`
-and `docker load` read it. All times in it are SOURCE_DATE_EPOCH.
+The result is an OCI layout in a tar file, with an index of the processors (amd64, arm64): `skopeo copy oci-archive:FILE …` and
+`podman load` read it. For one processor it is also an archive as `docker save` writes it: Docker's classic image store reads no
+other, and knows one processor for each name. All times in it are SOURCE_DATE_EPOCH. Labels name VERSION and REVISION.
 """
 
 import gzip
@@ -22,6 +23,15 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
+# Docker's full name of an image without a registry. Its containerd store finds an image by no shorter one.
+DOCKER_NAME = "docker.io/library/"
+LABELS = {
+    "title": "aws-to-devo",
+    "description": "Moves logs from AWS to Devo",
+    "licenses": "Apache-2.0",
+    "version": os.environ.get("VERSION"),
+    "revision": os.environ.get("REVISION"),
+}
 
 
 def main(dockerfile, name, out, *folders):
@@ -35,7 +45,7 @@ def main(dockerfile, name, out, *folders):
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(EPOCH)),
             "architecture": arch,
             "os": "linux",
-            "config": settings_of(instructions) | {"Labels": {"org.opencontainers.image.licenses": "Apache-2.0"}},
+            "config": settings_of(instructions) | {"Labels": labels()},
             "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
             "history": [{"created_by": "aws-to-devo"}],
         }
@@ -48,11 +58,23 @@ def main(dockerfile, name, out, *folders):
         manifests.append(add(blobs, MANIFEST, dump(manifest)) | {"platform": {"architecture": arch, "os": "linux"}})
     image = add(blobs, INDEX, dump({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}))
     version = name.rpartition(":")[2]
-    image["annotations"] = {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": name}
-    files = {f"blobs/{key.replace(':', '/')}": blob for key, blob in blobs.items()}
+    image["annotations"] = {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": DOCKER_NAME + name}
+    files = {path_of(key): blob for key, blob in blobs.items()}
     files["index.json"] = dump({"schemaVersion": 2, "mediaType": INDEX, "manifests": [image]})
     files["oci-layout"] = dump({"imageLayoutVersion": "1.0.0"})
+    if len(manifests) == 1:
+        manifest = json.loads(blobs[manifests[0]["digest"]])
+        layers = [path_of(layer["digest"]) for layer in manifest["layers"]]
+        files["manifest.json"] = dump([{"Config": path_of(manifest["config"]["digest"]), "RepoTags": [name], "Layers": layers}])
     pathlib.Path(out).write_bytes(tar([entry(path, blob) for path, blob in sorted(files.items())]))
+
+
+def path_of(key):
+    return f"blobs/{key.replace(':', '/')}"
+
+
+def labels():
+    return {f"org.opencontainers.image.{name}": value for name, value in LABELS.items() if value}
 
 
 def read(dockerfile):
@@ -87,17 +109,19 @@ def layer_of(instructions, folder):
     for name, options, arguments in instructions:
         if name != "COPY":
             continue
-        source, path = folder / arguments[0], arguments[1].lstrip("/")
-        for parent in reversed(pathlib.PurePosixPath(path).parents[:-1]):
-            entries.setdefault(str(parent), entry(f"{parent}/", None, 0o755))
+        *sources, target = arguments
         owner = tuple(int(number) for number in options.get("chown", "0:0").split(":"))
-        if source.is_dir():
-            if any(source.iterdir()):
-                sys.exit(f"{source} is not empty: only empty folders are copied")
-            entries[path] = entry(f"{path}/", None, int(options.get("chmod", "755"), 8), owner)
-        else:
-            mode = 0o755 if os.access(source, os.X_OK) else 0o644
-            entries[path] = entry(path, source.read_bytes(), int(options.get("chmod", oct(mode)), 8), owner)
+        for source in (folder / source for source in sources):
+            path = (target + source.name if target.endswith("/") else target).lstrip("/")
+            for parent in reversed(pathlib.PurePosixPath(path).parents[:-1]):
+                entries.setdefault(str(parent), entry(f"{parent}/", None, 0o755))
+            if source.is_dir():
+                if any(source.iterdir()):
+                    sys.exit(f"{source} is not empty: only empty folders are copied")
+                entries[path] = entry(f"{path}/", None, int(options.get("chmod", "755"), 8), owner)
+            else:
+                mode = 0o755 if os.access(source, os.X_OK) else 0o644
+                entries[path] = entry(path, source.read_bytes(), int(options.get("chmod", oct(mode)), 8), owner)
     return tar([entries[path] for path in sorted(entries)])
 
 
