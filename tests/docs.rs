@@ -185,6 +185,57 @@ fn the_quick_starts_configuration_makes_a_stack() {
     }
 }
 
+/// Most readers have a file of a release, and no compiler.
+#[test]
+fn the_first_commands_need_no_compiler() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (page, section) in [
+        ("README.md", "\n## Start\n"),
+        ("docs/quick-start.md", "\n## 1. The program\n"),
+        ("docs/installing.md", "\n## From the files of a release\n"),
+    ] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let (before, section) = text.split_once(section).unwrap_or_else(|| panic!("{page}: {section}"));
+        assert!(!before.contains("\n## "), "{page}: something stands before {section}");
+        let section = section.split("\n## ").next().unwrap();
+        let commands: String = blocks(section).into_iter().map(|(_, block)| block).collect();
+        assert!(commands.contains("SHA256SUMS"), "{page}: {commands}");
+        assert!(!commands.contains("cargo ") && !commands.contains("scripts/"), "{page}: {commands}");
+    }
+}
+
+/// Files of a release, and tags of the image.
+#[test]
+fn files_are_named_by_the_version() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = regex::Regex::new(r"aws-to-devo[-_:]([0-9]+[.][0-9]+[.][0-9]+)").unwrap();
+    let mut count = 0;
+    let files = pages().into_iter().chain(files_below(&root.join("deploy")));
+    for file in files.filter(|file| !file.ends_with("CHANGELOG.md")) {
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        for version in named.captures_iter(&text) {
+            assert_eq!(&version[1], env!("CARGO_PKG_VERSION"), "{}", file.display());
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count} names");
+}
+
+/// The folders of the compose file are relative to its own.
+#[test]
+fn the_folders_of_the_compose_file_are_made_on_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let compose = fs::read_to_string(root.join("deploy/container/compose.yaml")).unwrap();
+    let page = fs::read_to_string(docs().join("containers.md")).unwrap();
+    let folders = regex::Regex::new(r"- \./([a-z]+):").unwrap();
+    let folders: Vec<_> = folders.captures_iter(&compose).map(|folder| folder[1].to_owned()).collect();
+    assert_eq!(folders, ["config", "certs"]);
+    for folder in folders {
+        assert!(page.contains(&format!(" collector/{folder}")), "{folder}");
+    }
+    assert!(compose.contains("\nname: aws-to-devo\n"), "the project has the name of any folder");
+}
+
 /// The part of a page between `<!-- NAME -->` and `<!-- /NAME -->`.
 fn is_generated(page: &str, name: &str, expected: &str) {
     let path = docs().join(page);
