@@ -85,7 +85,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("script");
         std::fs::write(&file, script(Shell::Bash)).unwrap();
-        // As bash does it: the function that is registered for the program gets the program, the word and the one before it.
+        // Bash does the same: the function that is registered for the program gets the program, the word and the one before it.
         let ask = r#"
             . "$1"; shift
             COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))

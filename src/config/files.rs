@@ -61,7 +61,7 @@ mod tests {
         let message = cannot_read(&key, &ErrorKind::PermissionDenied.into());
         assert!(message.contains("domain.key by the user "), "{message}");
         assert!(message.contains("domain.key has owner ") && message.ends_with(", mode 640"), "{message}");
-        // What cannot be seen is in a folder that is closed.
+        // A folder that is closed is named in place of a file that cannot be seen.
         let message =
             cannot_read(&folder.path().join("closed/domain.key"), &ErrorKind::PermissionDenied.into());
         let its = format!("; {} has owner ", folder.path().display());
