@@ -346,6 +346,8 @@ pub const SEND_UNANSWERED_TIME: Duration = Duration::from_secs(10);
 /// TLS records on one connection before it is renewed. A TLS 1.2 key may encrypt 2^24 records with AES-GCM, after which
 /// rustls drops writes. A quarter of that is 64 GiB of full records.
 pub const SEND_RECORDS_MAX: u64 = 1 << 22;
+/// For this long after a peer has left a connection waiting, each sender waits for the end of one before it opens the next.
+pub const SEND_CROWDED_TIME: Duration = Duration::from_secs(300);
 /// Consecutive connections of an output that the peer ends, without any confirmation between them, before the next
 /// connections carry little.
 pub const SEND_BARREN_CONNECTIONS: u32 = 3;

@@ -56,6 +56,7 @@ pub enum Kind {
     PeerSlow,
     PeerCut,
     PeerRefusesLate,
+    PeerCrashes,
 }
 
 /// The effect of each fault, one per row.
@@ -211,7 +212,16 @@ const ROWS: &[Row] = &[
         Strikes,
         "the peer refuses our certificate, up to 20 s after it came",
     ),
+    row(
+        Kind::PeerCrashes,
+        "peer-crash",
+        Lasts,
+        "the peer's program shakes hands and hangs, and dies every few seconds; its kernel acknowledges meanwhile",
+    ),
 ];
+
+/// The time between two deaths of a program that crashes: longer than the settling time.
+const CRASHES_EVERY: Duration = Duration::from_millis(2_500);
 
 /// A fault of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,6 +308,15 @@ pub fn plan(random: &mut fastrand::Rng, kinds: &[Kind], max: usize, span: Durati
     let is_of_backlog =
         |fault: &&mut Fault| fault.kind == Kind::ApiPartial && fault.of_which.is_multiple_of(2);
     faults.iter_mut().filter(is_of_backlog).for_each(|fault| fault.from = Duration::ZERO);
+    let deaths = |fault: &Fault| {
+        let (until, of_which) = (fault.until, fault.of_which);
+        let times = std::iter::successors(Some(fault.from), |at| Some(*at + CRASHES_EVERY)).skip(1);
+        let death = move |at| Fault { kind: Kind::PeerResets, from: at, until: at, of: 1, of_which };
+        times.take_while(move |at| *at < until).map(death).collect::<Vec<_>>()
+    };
+    let crashes = faults.iter().filter(|fault| fault.kind == Kind::PeerCrashes);
+    let deaths: Vec<Fault> = crashes.flat_map(deaths).collect();
+    faults.extend(deaths);
     faults.sort_by_key(|fault| fault.from);
     faults
 }

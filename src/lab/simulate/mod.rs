@@ -402,6 +402,7 @@ impl Drive {
             }
             Kind::ObjectVanishes | Kind::ObjectReplaced => self.change_objects(fault.kind, fault.of, now),
             Kind::PeerStalls => self.set_rate(peer, now, 0),
+            Kind::PeerCrashes => self.hang(peer, now, true),
             Kind::PeerSlow => self.set_rate(peer, now, 20_000),
             Kind::DiskFull => self.machines[0].fill_disk(true),
             Kind::DiskSlow => self.machines[0].set_disk_time(SLOW_WRITE / fault.of),
@@ -462,6 +463,13 @@ impl Drive {
         self.world.state().sharing.iter_mut().for_each(|sharing| sharing.cut_off = machine);
     }
 
+    /// The peer's program shakes hands and reads nothing more, or reads on.
+    fn hang(&self, peer: usize, now: Duration, hangs: bool) {
+        let mut state = self.world.state();
+        state.advance_peers(now);
+        state.peers[peer].hangs = hangs;
+    }
+
     fn set_rate(&self, peer: usize, now: Duration, rate: u64) {
         let mut state = self.world.state();
         state.advance_peers(now);
@@ -505,6 +513,7 @@ impl Drive {
             Kind::DiskFull => self.machines[0].fill_disk(false),
             Kind::DiskSlow => self.machines[0].set_disk_time(Duration::ZERO),
             Kind::PeerRefuses => self.world.state().peers[peer].is_down = false,
+            Kind::PeerCrashes => self.hang(peer, self.world.now(), false),
             Kind::PeerStalls | Kind::PeerSlow => {
                 self.set_rate(peer, self.world.now(), self.setup.outputs[peer].rate);
             }

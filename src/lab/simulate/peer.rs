@@ -33,6 +33,8 @@ pub struct Peer {
     pub rate: u64,
     /// Bytes that its kernel holds for the program, per connection.
     pub kernel_bytes: usize,
+    /// Its program shakes hands, and reads nothing more.
+    pub hangs: bool,
     /// Nobody listens.
     pub is_down: bool,
     /// Packets get lost: no answer of any kind.
@@ -111,6 +113,7 @@ impl Peer {
             kernel_bytes: outlet.kernel_bytes,
             is_down: false,
             is_silent: false,
+            hangs: false,
             read: Vec::new(),
             again: Vec::new(),
             excused: BTreeSet::new(),
@@ -210,10 +213,12 @@ impl Peer {
 
     /// Moves what has moved by now on one connection. Returns what its program has read, line by line.
     pub fn advance(&mut self, number: u64, now: Duration) -> Vec<String> {
-        let Peer { rate, kernel_bytes, is_silent, .. } = *self;
+        let Peer { rate, kernel_bytes, is_silent, hangs, .. } = *self;
         let Some(link) = self.links.get_mut(&number) else { return Vec::new() };
         let is_thinking = link.tls.as_ref().is_some_and(|tls| tls.is_thinking(now));
-        let rate = if link.is_stalled || is_thinking { 0 } else { rate };
+        let has_shaken_hands = link.tls.as_ref().is_none_or(Tls::is_known_to_accept);
+        let is_idle = link.is_stalled || is_thinking || (hangs && has_shaken_hands);
+        let rate = if is_idle { 0 } else { rate };
         let passed = now.saturating_sub(link.looked);
         if passed < TICK {
             return Vec::new();

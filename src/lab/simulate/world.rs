@@ -202,7 +202,14 @@ impl State {
     /// Bytes that the process must hold, since it may have to send them again. Outputs share them. 0: unknown, because
     /// it is not working, or because acknowledgements are believed: also those of a peer that seems to end no connection.
     pub fn unconfirmed_of(&self, process: u64) -> u64 {
-        let may_seem = [Kind::PeerStalls, Kind::PeerStallsSome, Kind::PeerVanishes];
+        // After the last two, a record may be sent beside its batch, to show whether anything gets through.
+        let may_seem = [
+            Kind::PeerStalls,
+            Kind::PeerStallsSome,
+            Kind::PeerVanishes,
+            Kind::RecordPoisoned,
+            Kind::PeerCrashes,
+        ];
         if !self.working.contains_key(&process) || may_seem.iter().any(|kind| self.struck.contains_key(kind))
         {
             return 0;

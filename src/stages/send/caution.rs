@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::limits::{
-    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_LIFETIME_RETRY,
-    SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
+    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_CROWDED_TIME,
+    SEND_LIFETIME_RETRY, SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
 use crate::handoff::{Batch, Trial};
 
@@ -34,6 +34,8 @@ pub struct Caution {
     says_goodbye: bool,
     /// Whether the peer ends connections after we have ended them, if that is known.
     answers: Option<bool>,
+    /// Until then, the peer is taken for one that serves only so many connections at a time.
+    crowded_until: Option<Instant>,
     /// How long it may take for that; none: as long as usual.
     patience: Option<Duration>,
     /// A frame that was confirmed.
@@ -88,12 +90,12 @@ impl Caution {
     }
 
     /// Notes that a connection with this many batches has ended in good order, which confirms the remaining ones, the
-    /// last of them written after this many `ends`.
-    pub fn ended_well(&mut self, carried: u32, ends: Option<u64>) {
+    /// last of them written after this many `ends`. `is_full`: an unlimited one would have carried no more.
+    pub fn ended_well(&mut self, carried: u32, is_full: bool, ends: Option<u64>) {
         if let Some(ends) = ends {
             self.confirmed(ends);
         }
-        if let Some(allowed) = self.allowance.filter(|allowed| carried >= *allowed) {
+        if let Some(allowed) = self.allowance.filter(|allowed| is_full || carried >= *allowed) {
             let next = (2 * allowed).min(SEND_CAREFUL_BATCHES_MAX);
             self.allowance = Some(next).filter(|_| self.is_hasty() || next > allowed);
         }
@@ -121,6 +123,17 @@ impl Caution {
     /// True if the peer is known to end connections after we have.
     pub fn has_answered(&self) -> bool {
         self.answers == Some(true)
+    }
+
+    /// Notes that a connection was not even shaken hands with: the peer may serve only so many at a time, and leave the others
+    /// waiting.
+    pub fn crowded(&mut self, now: Instant) {
+        self.crowded_until = Some(now + SEND_CROWDED_TIME);
+    }
+
+    /// True if there should be no more connections than senders, and no more senders.
+    pub fn is_crowded(&self, now: Instant) -> bool {
+        self.crowded_until.is_some_and(|until| now < until)
     }
 
     /// How long the peer may take to end a connection, after its kernel has taken our last bytes. Its program, and
@@ -266,18 +279,38 @@ mod tests {
     #[test]
     fn they_carry_more_as_long_as_that_works_and_one_batch_when_it_does_not() {
         let mut caution = Caution { allowance: Some(1), ..Caution::default() };
-        caution.ended_well(1, Some(0));
-        caution.ended_well(1, Some(0));
+        caution.ended_well(1, false, Some(0));
+        caution.ended_well(1, false, Some(0));
         assert_eq!(caution.allowance(), Some(2), "the second connection carried less than is allowed by now");
-        caution.ended_well(2, Some(0));
+        caution.ended_well(2, false, Some(0));
         assert_eq!(caution.allowance(), Some(4));
         caution.ended(true);
         assert_eq!(caution.allowance(), Some(1));
         let doubled = std::iter::successors(Some(1), |n| Some(n * 2));
         for carried in doubled.take_while(|n| *n <= SEND_CAREFUL_BATCHES_MAX) {
-            caution.ended_well(carried, Some(0));
+            caution.ended_well(carried, false, Some(0));
         }
         assert_eq!(caution.allowance(), None);
+    }
+
+    /// Three and a half megabytes are 14 batches of the usual size.
+    #[test]
+    fn a_connection_that_carries_as_much_as_an_unlimited_one_lifts_the_limit() {
+        let mut caution = Caution::default();
+        (0..SEND_BARREN_CONNECTIONS).for_each(|_| caution.ended(true));
+        for carried in [1, 2, 4, 8, 14, 14] {
+            caution.ended_well(carried, carried == 14, Some(0));
+        }
+        caution.ended_well(14, true, Some(0));
+        assert_eq!(caution.allowance(), None);
+    }
+
+    #[test]
+    fn a_peer_that_leaves_connections_waiting_is_crowded_for_a_while() {
+        let (mut caution, now) = (Caution::default(), Instant::now());
+        assert!(!caution.is_crowded(now));
+        caution.crowded(now);
+        assert!(caution.is_crowded(now) && !caution.is_crowded(now + SEND_CROWDED_TIME));
     }
 
     #[test]
@@ -322,7 +355,7 @@ mod tests {
         caution.tried(false, now);
         assert!(!caution.wants_trial(now) && caution.is_hasty());
         assert!(caution.wants_trial(now + SEND_LIFETIME_RETRY), "it may have been a coincidence");
-        caution.ended_well(SEND_CAREFUL_BATCHES_MAX, Some(0));
+        caution.ended_well(SEND_CAREFUL_BATCHES_MAX, false, Some(0));
         assert_eq!(caution.allowance(), Some(SEND_CAREFUL_BATCHES_MAX));
         caution.outlived(0, false);
         assert!(!caution.is_hasty() && caution.allowance().is_none(), "a long connection has been of use");

@@ -104,6 +104,9 @@ impl SenderThread {
         let connecting = own.during(Activity::Connecting);
         let connected = self.connect();
         drop(connecting);
+        if matches!(connected, Err(Error::Handshake { .. })) {
+            self.shared.caution().crowded(clock::now());
+        }
         let connection = match connected {
             Err(error) if self.standby.is_some() && !matches!(error, Error::Stopped) => {
                 self.stand_down(&error, backoff);
@@ -384,13 +387,17 @@ impl SenderThread {
                     self.shared.has_other_limit();
                     waits.send_rate.time(|| abort.wait(SEND_CONFIRM_INTERVAL));
                 }
-                Next::Leave if !self.wary && self.endings.len() < SEND_ENDINGS_MAX => {
-                    return Ok(Farewell::Leave);
-                }
+                Next::Leave if self.may_leave() => return Ok(Farewell::Leave),
                 Next::Leave => drop(waits.send_confirmation.time(|| abort.wait(SEND_ROOM_INTERVAL))),
                 Next::Close => return Ok(Farewell::Close),
             }
         }
+    }
+
+    /// True if one more connection may be left to the peer while the next one is opened.
+    fn may_leave(&self) -> bool {
+        let is_crowded = self.shared.caution().is_crowded(clock::now());
+        !self.wary && !is_crowded && self.endings.len() < SEND_ENDINGS_MAX
     }
 
     fn attend(&self, backoff: &mut Backoff) -> Result<Next, Error> {

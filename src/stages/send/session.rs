@@ -20,7 +20,6 @@ use crate::base::limits::{
 use crate::base::runtime::channel::Sender;
 use crate::base::runtime::clock;
 use crate::handoff::Batch;
-use crate::settings::Confirmation;
 use crate::telemetry;
 
 /// The place of a sender's session, if there is one.
@@ -83,10 +82,12 @@ pub struct Session {
     allowance: Option<u32>,
     /// The peer's connections do not live for the settling time.
     hasty: bool,
-    /// See [`Confirmation::Close`].
+    /// See [`SharedOutput::confirms_by_end`].
     by_its_end: bool,
     /// Number of written batches.
     carried: u32,
+    /// It ended because it had carried as much as an unlimited one.
+    is_full: bool,
     /// Number of confirmed batches.
     confirmed: u32,
     /// The value of [`Caution::ends`] at the sender's last check.
@@ -110,6 +111,7 @@ pub enum Next {
 
 impl Session {
     pub fn new(connection: Connection, telemetry: Arc<telemetry::Sender>, shared: &SharedOutput) -> Session {
+        let by_its_end = shared.confirms_by_end();
         let (now, caution) = (clock::now(), shared.caution());
         Session {
             telemetry,
@@ -122,8 +124,9 @@ impl Session {
             closing: false,
             allowance: caution.allowance(),
             hasty: caution.is_hasty(),
-            by_its_end: shared.confirmation == Confirmation::Close && caution.expects_answers(),
+            by_its_end,
             carried: 0,
+            is_full: false,
             confirmed: 0,
             ends: caution.ends(),
         }
@@ -177,14 +180,14 @@ impl Session {
     }
 
     fn has_ended(&mut self, closed: Result<(), Error>, shared: &SharedOutput) -> Result<(), Error> {
-        let closed = closed.and_then(|()| self.check_goodbye(shared));
+        let closed = closed.and_then(|()| shared.check_goodbye(&self.connection, self.by_its_end));
         match &closed {
             Ok(()) => {
                 let ends = self.window.written_after();
                 while let Some(batch) = self.window.pop() {
                     self.confirm_one(batch, shared);
                 }
-                shared.caution().ended_well(self.carried, ends);
+                shared.caution().ended_well(self.carried, self.is_full, ends);
                 shared.caution().took(self.connection.silence());
             }
             Err(Error::Unanswered { .. }) => {
@@ -200,12 +203,6 @@ impl Session {
             Err(_) => (),
         }
         closed
-    }
-
-    fn check_goodbye(&self, shared: &SharedOutput) -> Result<(), Error> {
-        let said = self.connection.has_heard_goodbye();
-        let as_usual = shared.caution().answered(said) || !self.connection.is_tls();
-        if as_usual || !self.by_its_end { Ok(()) } else { Err(self.connection.cut()) }
     }
 
     /// The peer has ended it for a reason that may be its input.
@@ -276,7 +273,9 @@ impl Session {
         self.telemetry.set_owed_since(self.owed_since());
         self.ends = shared.caution().ends();
         let aborted = shared.abort.is_stopped();
-        self.closing |= aborted || self.is_over(shared, now);
+        let is_full = self.needs_its_end() && self.has_enough(shared, now);
+        self.is_full |= is_full && !self.closing;
+        self.closing |= aborted || is_full || self.is_over(shared, now);
         let next = match self.closing {
             true if aborted || self.may_end(now) => Next::Close,
             true if self.may_be_left() => Next::Leave,
@@ -316,7 +315,6 @@ impl Session {
             || !self.connection.is_current(&shared.peer)
             || self.connection.is_worn(shared.records_max)
             || (self.allowance.is_some() && (self.allowed() == 0 || idle >= SEND_CAREFUL_PAUSE))
-            || (self.needs_its_end() && self.has_enough(shared, now))
     }
 
     /// True if the window is full, or its content would have settled elsewhere by now.

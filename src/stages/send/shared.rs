@@ -76,9 +76,12 @@ impl SharedOutput {
     }
 
     /// Notes that a worker has waited for this long. Returns true if another sender would help: not if connections may
-    /// carry little only, because the peer ends them.
+    /// carry little only, because the peer ends them, or if it leaves some waiting.
     pub fn needs_sender(&self, waited: Duration) -> bool {
-        self.backlog().grows(waited, clock::now()) && self.caution().allowance().is_none()
+        let now = clock::now();
+        let grows = self.backlog().grows(waited, now);
+        let caution = self.caution();
+        grows && caution.allowance().is_none() && !caution.is_crowded(now)
     }
 
     /// Notes that workers wait for another reason than that there are too few senders.
@@ -93,6 +96,21 @@ impl SharedOutput {
         telemetry.events.add(batch.events.into());
         telemetry.bytes.add(batch.bytes.len() as u64);
         batch.share.resolve(Outcome::Delivered);
+    }
+
+    /// True if only a connection's orderly end confirms what is on it (see [`Confirmation::Close`]). Some peers never end one.
+    pub fn confirms_by_end(&self) -> bool {
+        self.confirmation == Confirmation::Close && self.caution().expects_answers()
+    }
+
+    /// Checks how the peer has ended a connection after we had. `by_its_end`: that is to confirm what was on it.
+    ///
+    /// # Errors
+    /// If the end may not be the peer's own.
+    pub fn check_goodbye(&self, connection: &Connection, by_its_end: bool) -> Result<(), Error> {
+        let said = connection.has_heard_goodbye();
+        let as_usual = self.caution().answered(said) || !connection.is_tls();
+        if as_usual || !by_its_end { Ok(()) } else { Err(connection.cut()) }
     }
 
     /// Tells that from now on acknowledgements confirm.

@@ -407,6 +407,24 @@ fn what_a_program_has_not_read_is_not_confirmed_by_its_kernel() {
     a_dying_program_costs_nothing(&Lab::plain(dies, CLOSE));
 }
 
+/// As a program in a crash loop: it dies again and again, for so long that batches are sent apart from the others.
+#[test]
+fn what_a_program_never_reads_is_never_confirmed_however_often_it_dies() {
+    let dies = Habits { dies: Some(SETTLE_TIME + SETTLE_TIME / 2), ..Habits::default() };
+    let one = || Options { senders: 1, ..CLOSE };
+    for lab in [Lab::tls(pki_tls(), dies.clone(), one()), Lab::plain(dies.clone(), one())] {
+        let records = records("a", 100);
+        lab.send("a", &records, None);
+        while lab.peer.connections() < 2 * SUSPECT_STRIKES as usize + 4 {
+            lab.settles_nothing_for(SETTLE_TIME);
+        }
+        lab.peer.set(Habits::default());
+        assert_eq!(lab.settle(1), delivered(&["a"]));
+        assert_taken(&lab.peer, &[records]);
+        assert_eq!(lab.sent().refused, 0);
+    }
+}
+
 #[test]
 fn connections_overlap_while_their_ends_are_waited_for() {
     let lab = Lab::tls(pki_tls(), Habits::default(), Options { senders: 1, ..CLOSE });

@@ -22,7 +22,7 @@ pub enum Failure {
 }
 
 /// Sends batches on a new separate connection. It outlives their acknowledgement by the settling time, and ends in good
-/// order if only that is a proof.
+/// order if only that is a proof: the rules are those of every connection, see [`Session`](super::session::Session).
 ///
 /// # Errors
 /// If nothing is confirmed.
@@ -48,14 +48,18 @@ fn deliver<'b>(
     connection.balance()?;
     let hasty = shared.caution().is_hasty();
     outlive(connection, hasty, shared)?;
-    let is_proof = hasty || !connection.is_proven();
+    let (by_its_end, is_proven) = (shared.confirms_by_end(), !hasty && connection.is_proven());
+    let is_proof = by_its_end || !is_proven;
     match connection.close(shared.patience(is_proof), &shared.abort) {
+        Ok(()) => shared.check_goodbye(connection, by_its_end),
         Err(_) if !is_proof => Ok(()),
         Err(error @ Error::Unanswered { .. }) => {
             shared.caution().unanswered();
-            Err(error)
+            // It has outlived their acknowledgement, which confirms with a peer that never ends a connection.
+            let confirms = by_its_end && is_proven && !is_ever_ended(shared);
+            if confirms { Ok(()) } else { Err(error) }
         }
-        closed => closed,
+        Err(error) => Err(error),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::base::runtime::channel::{self, Receiver};
 use crate::base::runtime::sync::Mutex;
 use crate::base::stop::Stop;
 use crate::lab::testbed::pki::{ClientFiles, Pki};
-use crate::settings::{Identity, TlsFiles};
+use crate::settings::{Confirmation, Identity, TlsFiles};
 use crate::stages::send::connection;
 use crate::stages::send::throttle::Throttle;
 use crate::stages::send::tls::Certificates;
