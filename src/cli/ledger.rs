@@ -1,7 +1,9 @@
 //! The `ledger` command: shows what was delivered, makes it be sent again, and takes it to another ledger.
 
+mod divisions;
 mod transfer;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -120,6 +122,7 @@ fn show(choice: &Choice, limit: u64) -> Result<String, String> {
 fn forget(choice: &Choice) -> Result<String, String> {
     let config = load(&choice.config)?;
     let (mut store, filter) = (open_of(&config)?, choice.filter());
+    let replaced = replaced(&config, &filter, &store)?;
     let forgotten = store.forget(&filter).map_err(|error| error.to_string())?;
     let objects = if forgotten == 1 { "object was" } else { "objects were" };
     let mut text = format!("{forgotten} {objects} forgotten.");
@@ -128,7 +131,10 @@ fn forget(choice: &Choice) -> Result<String, String> {
         text.push_str(&format!(" {refused} more had been refused: they are retried."));
     }
     if filter.part.is_empty() {
-        let sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
+        let mut sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
+        for name in &replaced {
+            sources += store.forget_source(name).map_err(|error| error.to_string())?;
+        }
         if sources > 0 {
             text.push_str(&format!(
                 " {sources} checkpoints of polled sources and backfills were forgotten: they restart, sources of a \
@@ -136,15 +142,39 @@ fn forget(choice: &Choice) -> Result<String, String> {
             ));
         }
     }
-    text.push_str(&forget_shared(&config, &filter)?);
+    text.push_str(&forget_shared(&config, &filter, &replaced)?);
     Ok(text)
 }
 
-/// Makes the shared table forget the chosen objects, and without a part of a name also the sources.
-fn forget_shared(config: &Config, filter: &Filter) -> Result<String, String> {
-    let Some(settings) = &config.globals.shared else { return Ok(String::new()) };
+/// The sources that are to be forgotten, too, because a chosen one would go on where they have been.
+fn replaced(config: &Config, filter: &Filter, store: &Store) -> Result<BTreeSet<String>, String> {
+    let divided = divisions::divided(&config.sources, &filter.input);
+    if !filter.part.is_empty() || divided.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let checkpoints = store.checkpoints("").map_err(|error| error.to_string())?;
+    let mut known: BTreeSet<String> = checkpoints.into_iter().map(|one| one.source).collect();
+    if let Some(table) = shared_table(config)? {
+        let leases = table.leases().map_err(|error| error.to_string())?;
+        let is_part = |name: &String| divided.iter().any(|base| is_under(name, base));
+        for name in leases.known.into_keys().filter(is_part) {
+            if !table.load(&name).map_err(|error| error.to_string())?.polled.checkpoints.is_empty() {
+                known.insert(name);
+            }
+        }
+    }
+    divisions::replaced(&config.sources, &filter.input, &known)
+}
+
+fn shared_table(config: &Config) -> Result<Option<Table>, String> {
+    let Some(settings) = &config.globals.shared else { return Ok(None) };
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    let table = Table::new(&http, settings, &Stop::new());
+    Ok(Some(Table::new(&http, settings, &Stop::new())))
+}
+
+/// Makes the shared table forget the chosen objects, and without a part of a name also the sources.
+fn forget_shared(config: &Config, filter: &Filter, replaced: &BTreeSet<String>) -> Result<String, String> {
+    let Some(table) = shared_table(config)? else { return Ok(String::new()) };
     let objects = table.forget_objects(|place| filter.selects(place))?;
     let mut text = format!(
         " The shared table {} has forgotten {objects} objects; the local ledgers of other hosts still know theirs.",
@@ -153,7 +183,7 @@ fn forget_shared(config: &Config, filter: &Filter) -> Result<String, String> {
     let is_meant = |name: &&str| filter.input.is_empty() || is_under(name, &filter.input);
     let sources = config.sources.iter().filter(|_| filter.part.is_empty());
     let names: Vec<&str> = sources.map(|source| source.name.as_str()).filter(is_meant).collect();
-    for name in &names {
+    for name in names.iter().copied().chain(replaced.iter().map(String::as_str)) {
         table.forget(name).map_err(|error| error.to_string())?;
     }
     if !names.is_empty() {

@@ -464,17 +464,27 @@ impl Store {
     /// Restarts polled sources of the input, including running ones: they notice that their term is over. Of all inputs
     /// if it is empty. Returns the number of removed checkpoints.
     pub fn forget_sources(&mut self, input: &str) -> rusqlite::Result<usize> {
+        self.forget_where(SOURCES, input)
+    }
+
+    /// Restarts this polled source alone, and none whose names go on after its own. Returns the number of removed
+    /// checkpoints.
+    pub fn forget_source(&mut self, source: &str) -> rusqlite::Result<usize> {
+        self.forget_where("source = ?1", source)
+    }
+
+    fn forget_where(&mut self, condition: &str, name: &str) -> rusqlite::Result<usize> {
         if !self.has_sources()? {
             return Ok(0);
         }
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let next_term = format!(
-            "INSERT INTO terms SELECT DISTINCT source, 1 FROM checkpoints WHERE {SOURCES}
+            "INSERT INTO terms SELECT DISTINCT source, 1 FROM checkpoints WHERE {condition}
              ON CONFLICT (source) DO UPDATE SET term = term + 1"
         );
-        transaction.execute(&next_term, [input])?;
-        transaction.execute(&format!("DELETE FROM seen WHERE {SOURCES}"), [input])?;
-        let forgotten = transaction.execute(&format!("DELETE FROM checkpoints WHERE {SOURCES}"), [input])?;
+        transaction.execute(&next_term, [name])?;
+        transaction.execute(&format!("DELETE FROM seen WHERE {condition}"), [name])?;
+        let forgotten = transaction.execute(&format!("DELETE FROM checkpoints WHERE {condition}"), [name])?;
         transaction.commit()?;
         Ok(forgotten)
     }

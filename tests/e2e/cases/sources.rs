@@ -162,11 +162,14 @@ fn log_groups_are_divided_differently_from_run_to_run() {
     // Older than events may be late, so that they are read once.
     let old = put(600, "old");
     let mut new = Vec::new();
-    for shards in [1, 3, 2, 1, 5] {
+    let divided = |shards: usize| {
         let service = json!({
             "types": ["logs"], "log_group": "/", "start_time": time(now() - 1200), "regions": [REGION], "shards": shards
         });
-        let ended = lab.drain_all(&config(&lab, &[], json!({"everything": service})));
+        config(&lab, &[], json!({ "everything": service }))
+    };
+    for shards in [1, 3, 2, 1, 5] {
+        let ended = lab.drain_all(&divided(shards));
         let sources = if shards == 1 { 0 } else { shards };
         let log = &ended.log;
         assert_eq!(
@@ -179,6 +182,14 @@ fn log_groups_are_divided_differently_from_run_to_run() {
         // By AWS's clock, which counts seconds, they have happened.
         new.extend(put(5, &format!("with {shards}")));
     }
+    // A part that is forgotten begins again, and does not go on where an earlier division was.
+    let part = format!("1/everything/logs/{REGION}/shard-2-of-5");
+    let forgotten = lab.command(&divided(5), &["ledger", "forget", "--input", &part]);
+    assert_eq!(forgotten.code, Some(0), "log:\n{}", forgotten.log);
+    let ended = lab.drain_all(&divided(5));
+    assert_at_least_once("shards", &[old, new].concat(), &without_ids(&lab));
+    let again = lab.sink.received_text().matches("old of").count() - groups.len();
+    assert!((1..groups.len() / 2).contains(&again), "{again} of a fifth of the groups; log:\n{}", ended.log);
 }
 
 #[test]
