@@ -7,7 +7,7 @@
 //! The table is a help, not a need: while it cannot be used, objects are collected with the local ledger alone, and what
 //! was delivered is written when it can be used again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,8 +61,8 @@ struct State {
     /// Since when every call about objects has failed. Heartbeats may well reach the table meanwhile.
     failing: Option<Instant>,
     hosts: Heartbeats,
-    /// Claims that are held or asked for.
-    held: HashMap<Key, Arc<dyn Holder>>,
+    /// Claims that are held or asked for. Ordered, so that a simulation's calls depend on its seed alone.
+    held: BTreeMap<Key, Arc<dyn Holder>>,
     /// This host was silent for so long that others may have taken its claims over.
     doubtful: bool,
 }
@@ -329,7 +329,7 @@ impl Objects {
 
     /// Tries until everything is written, or closed.
     fn write_all(&self, group: Vec<Write>) {
-        let (mut releases, mut puts) = (Vec::new(), HashMap::new());
+        let (mut releases, mut puts) = (Vec::new(), BTreeMap::new());
         for write in group {
             match write {
                 Write::Release(release) => releases.push(release),

@@ -14,7 +14,7 @@ pub const OBJECTS: &str = "object/";
 pub const EXPIRES: &str = "expires";
 
 /// The key of an object's content: its place, its ETag, and its version if its message names one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub place: Place,
     pub etag: String,

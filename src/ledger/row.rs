@@ -6,7 +6,7 @@ use crate::ack::{Ending, Tables};
 use crate::base::object::Object;
 
 /// An object's place, and the input that collected it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// `id` of the input in the configuration: another id starts from nothing.
     pub input: String,

@@ -2,11 +2,30 @@
 
 use std::io::{self, Write as _};
 
-use super::{Options, Seen, Watch};
+use clap::Args;
+
+use super::seen::{Seen, Watch};
 use crate::aws::Error;
 use crate::base::limits::{FLEET_DRAIN_TIME, FLEET_REQUEST_TIMEOUT, FLEET_WATCH_INTERVAL};
 use crate::base::runtime::{clock, thread};
 use crate::fleet::{Host, Table};
+
+/// The options that ask for something.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// Make a host take nothing new and give up its sources; wait until nothing is left in flight there
+    #[arg(long, value_name = "HOST", group = "request")]
+    drain: Option<String>,
+    /// Let a drained host go on
+    #[arg(long, value_name = "HOST", group = "request")]
+    resume: Option<String>,
+    /// Hand a source over to the host that --to names; without it, let the hosts divide it evenly again
+    #[arg(long, value_name = "SOURCE", group = "request")]
+    hand_over: Option<String>,
+    /// The host that is to poll the source, as long as it lives
+    #[arg(long, value_name = "HOST", requires = "hand_over")]
+    to: Option<String>,
+}
 
 /// Something that is asked of the hosts, by their ids.
 pub enum Request {
@@ -25,20 +44,20 @@ impl Request {
     ///
     /// # Errors
     /// The reason why it cannot be made.
-    pub fn of(options: &Options, seen: &Seen) -> Result<Option<Request>, String> {
-        if let Some(name) = &options.drain {
+    pub fn of(asked: &Asked, seen: &Seen) -> Result<Option<Request>, String> {
+        if let Some(name) = &asked.drain {
             let host = seen.named(name)?;
             seen.can_do_without(host)?;
             return Ok(Some(Request::Drain(host.id.clone())));
         }
-        if let Some(name) = &options.resume {
+        if let Some(name) = &asked.resume {
             return Ok(Some(Request::Resume(seen.named(name)?.id.clone())));
         }
-        let Some(source) = options.hand_over.clone() else { return Ok(None) };
+        let Some(source) = asked.hand_over.clone() else { return Ok(None) };
         if !seen.leases.known.contains_key(&source) {
             return Err(format!("no host has ever polled {source:?}: `fleet` lists the sources"));
         }
-        let Some(name) = &options.to else { return Ok(Some(Request::Divide(source))) };
+        let Some(name) = &asked.to else { return Ok(Some(Request::Divide(source))) };
         let host = seen.named(name)?;
         let why = match () {
             () if host.drained => "it is drained",

@@ -1,0 +1,139 @@
+//! The hosts and leases in the shared table, and which hosts live.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::aws::Error;
+use crate::base::limits::{FLEET_LEASE, FLEET_WATCH_INTERVAL};
+use crate::base::runtime::{clock, thread};
+use crate::cli::table::plain;
+use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View};
+
+/// The table, watched since the command has begun.
+pub struct Watch {
+    pub table: Table,
+    /// The sources of the configuration.
+    sources: Vec<String>,
+    view: View,
+    began: Instant,
+}
+
+/// The table's content, and the hosts whose hearts beat meanwhile.
+pub struct Seen {
+    table: String,
+    pub hosts: Vec<(Host, bool)>,
+    pub leases: Leases,
+    /// The sources of the configuration.
+    sources: Vec<String>,
+}
+
+impl Watch {
+    /// Begins to watch the table, for a configuration with these sources.
+    pub fn new(table: Table, sources: Vec<String>) -> Watch {
+        Watch { table, sources, view: View::default(), began: clock::now() }
+    }
+
+    /// Looks until each host has shown a sign of life, or none for the length of a lease: then others take its sources over.
+    pub fn look(&mut self) -> Result<Seen, String> {
+        loop {
+            let (hosts, leases) = self.read().map_err(|error| error.to_string())?;
+            let now = clock::now();
+            self.view.observe(leases.clone(), hosts, now);
+            let hosts: Vec<_> = self.view.hosts(now).map(|(host, alive)| (host.clone(), alive)).collect();
+            if hosts.iter().all(|(_, alive)| *alive) || clock::since(self.began) >= FLEET_LEASE {
+                let (table, sources) = (self.table.name().to_owned(), self.sources.clone());
+                return Ok(Seen { table, hosts, leases, sources });
+            }
+            thread::sleep(FLEET_WATCH_INTERVAL);
+        }
+    }
+
+    fn read(&self) -> Result<(Vec<Host>, Leases), Error> {
+        Ok((self.table.hosts()?, self.table.leases()?))
+    }
+}
+
+impl Seen {
+    /// The living host that holds a lease.
+    pub fn holder(&self, lease: &Lease) -> Option<&Host> {
+        let (host, alive) = self.hosts.iter().find(|(host, _)| host.id == lease.holder)?;
+        alive.then_some(host)
+    }
+
+    /// Sources of the configuration that no living host polls.
+    pub fn orphans(&self) -> Vec<&String> {
+        self.sources.iter().filter(|source| !self.is_held(source)).collect()
+    }
+
+    pub fn is_held(&self, source: &str) -> bool {
+        self.leases.known.get(source).is_some_and(|lease| self.holder(lease).is_some())
+    }
+
+    pub fn held_by(&self, host: &Host) -> usize {
+        self.leases.known.values().filter(|lease| lease.holder == host.id).count()
+    }
+
+    pub fn text(&self) -> String {
+        let mut hosts = plain(&["host", "version", "sources", "events/s", "messages in flight", "state"]);
+        for (host, alive) in &self.hosts {
+            let state = match (alive, host.drained) {
+                (false, _) => "no heartbeat",
+                (true, false) => "alive",
+                (true, true) => "drained",
+            };
+            let figures =
+                [self.held_by(host).to_string(), host.load.rate.to_string(), host.load.messages.to_string()];
+            let [held, rate, messages] = &figures;
+            hosts.add_row([&host.id, &host.version, held, rate, messages, state]);
+        }
+        let mut sources = plain(&["source", "polled by", "epoch", "meant for"]);
+        for lease in self.leases.known.values() {
+            let holder = self.holder(lease).map_or("nobody", |host| &host.id);
+            sources.add_row([
+                &lease.source,
+                holder,
+                &lease.epoch.to_string(),
+                lease.meant.as_deref().unwrap_or(""),
+            ]);
+        }
+        let mut text = format!("{}\n\n{}", hosts.trim_fmt(), sources.trim_fmt());
+        for source in &self.leases.unreadable {
+            text.push_str(&format!(
+                "\nthe lease of {source} cannot be read: `aws-to-devo ledger forget --input {source}` replaces it"
+            ));
+        }
+        for orphan in self.orphans() {
+            text.push_str(&format!("\n{orphan} is polled by no host in the table {}", self.table));
+        }
+        text
+    }
+
+    /// Keys may be added; existing ones keep their meaning.
+    pub fn json(&self) -> Value {
+        let host = |(host, alive): &(Host, bool)| {
+            let (id, name, version) = (&host.id, &host.name, &host.version);
+            json!({
+                "id": id,
+                "name": name,
+                "version": version,
+                "alive": alive,
+                "sources": self.held_by(host),
+                "drained": host.drained,
+                "events_per_second": host.load.rate,
+                "messages_in_flight": host.load.messages,
+            })
+        };
+        let lease = |lease: &Lease| {
+            let held = Some(&lease.holder).filter(|holder| *holder != NOBODY);
+            json!({"source": lease.source, "holder": held, "alive": self.holder(lease).is_some(), "epoch": lease.epoch, "meant_for": lease.meant})
+        };
+        json!({
+            "table": self.table,
+            "hosts": self.hosts.iter().map(host).collect::<Vec<_>>(),
+            "sources": self.leases.known.values().map(lease).collect::<Vec<_>>(),
+            "unreadable": self.leases.unreadable,
+            "polled_by_nobody": self.orphans(),
+        })
+    }
+}
