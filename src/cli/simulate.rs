@@ -54,7 +54,8 @@ pub fn run(options: &Options) -> ExitCode {
             return ExitCode::from(REFUSED);
         }
     };
-    if options.trace && log::set_boxed_logger(Box::new(Teller)).is_ok() {
+    // Also without a trace: what a log line says is asked for when it is written, and a seed must mean the same with and without.
+    if log::set_boxed_logger(Box::new(Teller)).is_ok() {
         log::set_max_level(log::LevelFilter::Debug);
     }
     let chosen = simulate::Options { kinds, faults_max: options.faults_max as usize, traces: options.trace };
