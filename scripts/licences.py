@@ -50,7 +50,8 @@ def crates(target):
         for dependency in nodes[package]["deps"]:
             if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
                 waiting.append(dependency["pkg"])
-    for package in sorted(linked - {root}, key=lambda package: packages[package]["name"]):
+    # Of several versions of one crate, too, always in the same order.
+    for package in sorted(linked - {root}, key=lambda package: (packages[package]["name"], packages[package]["version"])):
         package = packages[package]
         folder = pathlib.Path(package["manifest_path"]).parent
         yield f"{package['name']} {package['version']}", folder, package["license"] or package["license_file"]
