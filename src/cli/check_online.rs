@@ -21,7 +21,7 @@ use crate::base::text;
 use crate::config::kind::Kind;
 use crate::config::vendor;
 use crate::config::{Problem, Severity};
-use crate::fleet::{Host, Table};
+use crate::fleet::{EXPIRES, Host, Table};
 use crate::ledger::{self, FILE};
 use crate::settings::{Config, Destination, Globals, Input, Output, Service, SharedTable, Source};
 use crate::stages::receive::inspect;
@@ -335,21 +335,27 @@ fn of_table(settings: &SharedTable) -> Attempt {
 
 /// Warns of a table that keeps its items for good.
 fn growth(path: &str, table: &Table) -> Option<Problem> {
-    let warning = match table.removes_old_items() {
-        Ok(true) => return None,
-        Ok(false) => {
+    const GROWS: &str = "the table keeps delivered objects and old hosts for good, and grows";
+    let warning = match table.time_to_live() {
+        Ok(Some(attribute)) if attribute == EXPIRES => return None,
+        Ok(Some(attribute)) => {
+            let why = format!("{GROWS}: its time to live is about the attribute `{attribute}`");
+            problem(path, &why, "turn that off, wait an hour, and turn it on for the attribute `expires`")
+        }
+        Ok(None) => {
             let advice = format!(
                 "turn its time to live on: aws dynamodb update-time-to-live --table-name {} --time-to-live-specification \
-                 Enabled=true,AttributeName=expires",
+                 Enabled=true,AttributeName={EXPIRES}",
                 table.name()
             );
-            problem(path, &"the table keeps delivered objects and old hosts for good, and grows", &advice)
+            problem(path, &GROWS, &advice)
         }
-        Err(error) => problem(
+        Err(error) if *error.kind() == aws::Kind::Denied => problem(
             path,
             &error,
             "whether old items are removed cannot be seen: allow dynamodb:DescribeTimeToLive, or ignore this",
         ),
+        Err(error) => problem(path, &error, advice(&error)),
     };
     Some(Problem { severity: Severity::Warning, ..warning })
 }

@@ -130,8 +130,9 @@ fn forget(choice: &Choice) -> Result<String, String> {
     if refused > 0 {
         text.push_str(&format!(" {refused} more had been refused: they are retried."));
     }
+    let mut sources = 0;
     if filter.part.is_empty() {
-        let mut sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
+        sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
         for name in &replaced {
             sources += store.forget_source(name).map_err(|error| error.to_string())?;
         }
@@ -141,6 +142,12 @@ fn forget(choice: &Choice) -> Result<String, String> {
                  running collector with their next call."
             ));
         }
+    }
+    if forgotten + refused + sources == 0 && !filter.input.is_empty() {
+        text.push_str(&format!(
+            " The local ledger knows nothing by the name {:?}: `ledger show` lists what it knows.",
+            filter.input
+        ));
     }
     text.push_str(&forget_shared(&config, &filter, &replaced)?);
     Ok(text)
@@ -180,17 +187,20 @@ fn forget_shared(config: &Config, filter: &Filter, replaced: &BTreeSet<String>) 
         " The shared table {} has forgotten {objects} objects; the local ledgers of other hosts still know theirs.",
         table.name()
     );
-    let is_meant = |name: &&str| filter.input.is_empty() || is_under(name, &filter.input);
-    let sources = config.sources.iter().filter(|_| filter.part.is_empty());
-    let names: Vec<&str> = sources.map(|source| source.name.as_str()).filter(is_meant).collect();
-    for name in names.iter().copied().chain(replaced.iter().map(String::as_str)) {
+    let mut names = replaced.clone();
+    if filter.part.is_empty() {
+        let leases = table.leases().map_err(|error| error.to_string())?;
+        let known = config.sources.iter().map(|source| source.name.clone()).chain(leases.known.into_keys());
+        names.extend(known.filter(|name| filter.input.is_empty() || is_under(name, &filter.input)));
+    }
+    for name in &names {
         table.forget(name).map_err(|error| error.to_string())?;
     }
     if !names.is_empty() {
         text.push_str(&format!(
             " The shared table {} has forgotten {}: the host that polls one starts it again from the beginning.",
             table.name(),
-            names.join(", ")
+            names.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
     Ok(text)

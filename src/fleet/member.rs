@@ -231,7 +231,7 @@ impl Member {
         for tenure in shared.tenures.values() {
             let source = tenure.source();
             let holder = self.view.holder(source, &shared.host.id, now);
-            tenure.inform(holder.filter(|_| self.view.is_proven(source)));
+            tenure.inform(holder, self.view.is_proven(source));
         }
         Ok(was_silent && !shared.tenures.is_empty())
     }
@@ -239,11 +239,12 @@ impl Member {
     /// Gives leases up, and takes some.
     fn act(&mut self, began: Instant) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        let released = shared.release_free(began + FLEET_ROUND);
         if shared.closing.is_stopped() {
-            return released;
+            return shared.release_free(began + FLEET_ROUND);
         }
+        // Before anything is given up: the plan is for the leases as they were read.
         let plan = self.plan(clock::now());
+        let released = shared.release_free(began + FLEET_ROUND);
         let until = began + FLEET_TERM;
         released.and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
     }
@@ -321,10 +322,10 @@ impl Shared {
         match drained {
             true => self.drained.failed(
                 format!(
-                    "this host is drained: it receives no messages and polls no sources, because somebody asked for it. To make                      it go on, run `aws-to-devo fleet --config FILE --resume {}`",
+                    "this host is drained: it receives no messages and polls no sources, because somebody asked for it. To make it go on, run `aws-to-devo fleet --config FILE --resume {}`",
                     self.host.id
                 ),
-                true,
+                false,
             ),
             false => self.drained.calms_down(),
         }

@@ -51,7 +51,7 @@ pub use copy::copied;
 pub use lease::{Host, Lease, Leases, Load, NOBODY};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
-pub use record::{Key, Record};
+pub use record::{EXPIRES, Key, Record};
 pub use table::{Known, Table};
 pub use tenure::{Tenure, Trouble};
 pub use view::View;

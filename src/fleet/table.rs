@@ -445,14 +445,13 @@ impl Table {
         self.page_of_objects(None).map(drop)
     }
 
-    /// True if DynamoDB removes items after their time, so that the table does not grow for good.
+    /// The attribute after whose time DynamoDB removes items: [`EXPIRES`], so that the table does not grow for good. None: it removes
+    /// none.
     ///
     /// # Errors
     /// If that cannot be seen.
-    pub fn removes_old_items(&self) -> Result<bool, Error> {
-        let attribute =
-            self.call(dynamodb::time_to_live(&self.address(), &self.name), dynamodb::read_time_to_live)?;
-        Ok(attribute.as_deref() == Some(EXPIRES))
+    pub fn time_to_live(&self) -> Result<Option<String>, Error> {
+        self.call(dynamodb::time_to_live(&self.address(), &self.name), dynamodb::read_time_to_live)
     }
 
     /// When an object that is written now is removed, in seconds since 1970.

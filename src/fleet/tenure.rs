@@ -32,8 +32,8 @@ struct State {
     /// Marks are being written.
     writing: bool,
     pending: Pending,
-    /// The living host that holds it instead of this one.
-    elsewhere: Option<String>,
+    /// The living host that holds it instead of this one, and whether it has shown a sign of life.
+    elsewhere: Option<(String, bool)>,
     /// The lease cannot be taken because of it.
     trouble: Option<Trouble>,
 }
@@ -87,7 +87,7 @@ impl Tenure {
 
     /// The other host that holds the lease, and has shown a sign of life. None also if that is not known yet.
     pub fn elsewhere(&self) -> Option<String> {
-        self.state().elsewhere.clone()
+        self.state().elsewhere.clone().filter(|(_, is_proven)| *is_proven).map(|(host, _)| host)
     }
 
     /// The place where the source is polled at present, as far as this host knows.
@@ -197,9 +197,9 @@ impl Tenure {
         state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
     }
 
-    /// Notes which living host holds the lease instead, as the table says.
-    pub fn inform(&self, elsewhere: Option<&str>) {
-        self.state().elsewhere = elsewhere.map(str::to_owned);
+    /// Notes which living host holds the lease instead, as the table says, and whether it has shown a sign of life.
+    pub fn inform(&self, elsewhere: Option<&str>, is_proven: bool) {
+        self.state().elsewhere = elsewhere.map(|host| (host.to_owned(), is_proven));
     }
 
     /// Notes at the end of a round why the lease could not be taken. None: it could.

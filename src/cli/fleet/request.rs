@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::seen::{Seen, Watch};
 use crate::aws::Error;
-use crate::base::limits::{FLEET_DRAIN_TIME, FLEET_REQUEST_TIMEOUT, FLEET_WATCH_INTERVAL};
+use crate::base::limits::{FLEET_DRAIN_TIME, FLEET_LEASE, FLEET_REQUEST_TIMEOUT, FLEET_WATCH_INTERVAL};
 use crate::base::runtime::{clock, thread};
 use crate::fleet::{Host, Table};
 
@@ -29,8 +29,8 @@ pub struct Asked {
 
 /// Something that is asked of the hosts, by their ids.
 pub enum Request {
-    /// The host is to take nothing new, and to give up its sources.
-    Drain(String),
+    /// The host, which had this heartbeat, is to take nothing new, and to give up its sources.
+    Drain { host: String, beat: u64 },
     /// The host is to go on.
     Resume(String),
     /// A source is to go to a host.
@@ -48,7 +48,7 @@ impl Request {
         if let Some(name) = &asked.drain {
             let host = seen.named(name)?;
             seen.can_do_without(host)?;
-            return Ok(Some(Request::Drain(host.id.clone())));
+            return Ok(Some(Request::Drain { host: host.id.clone(), beat: host.beat }));
         }
         if let Some(name) = &asked.resume {
             return Ok(Some(Request::Resume(seen.named(name)?.id.clone())));
@@ -75,20 +75,22 @@ impl Request {
         if !self.make(&watch.table).map_err(|error| error.to_string())? {
             return Err("this host has left meanwhile: `fleet` lists those that are there".to_owned());
         }
+        self.withdraw_if_alone(watch)?;
         let began = clock::now();
         loop {
             thread::sleep(FLEET_WATCH_INTERVAL);
             let (looked, elapsed) = (watch.look(), clock::since(began));
             // What was being received when it was asked is not among its messages yet.
-            let is_early = matches!(self, Request::Drain(_)) && elapsed < FLEET_DRAIN_TIME;
+            let is_early = matches!(self, Request::Drain { .. }) && elapsed < FLEET_DRAIN_TIME;
             let is_late = elapsed >= FLEET_REQUEST_TIMEOUT;
             let why = match &looked {
                 Ok(seen) => self.unfinished(seen),
                 Err(error) => Some(error.clone()),
             };
+            let is_hopeless = looked.as_ref().is_ok_and(|seen| self.is_of_silent_host(seen));
             match (looked, why) {
                 (Ok(seen), None) if !is_early => return Ok((seen, true)),
-                (looked, Some(why)) if is_late => {
+                (looked, Some(why)) if is_late || is_hopeless => {
                     let _ = writeln!(
                         io::stderr(),
                         "not done after {} s: {why}. The request stands; `fleet` shows how it goes on",
@@ -104,19 +106,47 @@ impl Request {
     /// Writes the request into the table. Returns false if there is no such host or source.
     fn make(&self, table: &Table) -> Result<bool, Error> {
         match self {
-            Request::Drain(host) => table.drain(host, true),
+            Request::Drain { host, .. } => table.drain(host, true),
             Request::Resume(host) => table.drain(host, false),
             Request::HandOver { source, to } => table.mean(source, Some(to)),
             Request::Divide(source) => table.mean(source, None),
         }
     }
 
+    /// Takes a drain back if nobody is left who could do the work: somebody may have drained another host at the same moment.
+    fn withdraw_if_alone(&self, watch: &mut Watch) -> Result<(), String> {
+        let Request::Drain { host: id, .. } = self else { return Ok(()) };
+        let seen = watch.look()?;
+        let Some((host, _)) = seen.hosts.iter().find(|(host, _)| host.id == *id) else { return Ok(()) };
+        seen.can_do_without(host).or_else(|why| {
+            watch.table.drain(id, false).map_err(|error| error.to_string())?;
+            Err(format!("{why} The drain is taken back: another one was asked for at the same moment, or another host has left"))
+        })
+    }
+
+    /// True if it is about a host that shows no sign of life: nothing more will happen.
+    fn is_of_silent_host(&self, seen: &Seen) -> bool {
+        let Request::Drain { host: id, .. } = self else { return false };
+        seen.hosts.iter().any(|(host, alive)| host.id == *id && !alive)
+    }
+
     /// The reason why the hosts have not done it.
     fn unfinished(&self, seen: &Seen) -> Option<String> {
         match self {
             Request::Resume(_) | Request::Divide(_) => None,
-            Request::Drain(id) => {
-                let (host, _) = seen.hosts.iter().find(|(host, _)| host.id == *id)?;
+            Request::Drain { host: id, beat } => {
+                let (host, alive) = seen.hosts.iter().find(|(host, _)| host.id == *id)?;
+                if !alive {
+                    return Some(format!(
+                        "{id} has shown no sign of life for {} s. If it is dead, the others take over what it had; if it only cannot reach the \
+                         table, it has not heard of the request and goes on receiving messages",
+                        FLEET_LEASE.as_secs()
+                    ));
+                }
+                // It reads the table after each heartbeat; the next one may have been under way.
+                if host.beat < beat + 2 {
+                    return Some(format!("{id} has not heard of it yet"));
+                }
                 let (held, messages) = (seen.held_by(host), host.load.messages);
                 let orphans = host.sources.iter().filter(|source| !seen.is_held(source)).count();
                 (held != 0 || messages != 0 || orphans != 0).then(|| {
@@ -158,7 +188,7 @@ impl Seen {
         let others: Vec<_> = others.map(|(other, _)| other).collect();
         if others.is_empty() {
             return Err(format!(
-                "{} is the only host that could work: nobody would read its queues and sources. Stop it instead, if that is meant",
+                "{} is the only host that could work: nobody would read its queues and sources. Stop it instead, if that is meant.",
                 host.id
             ));
         }
@@ -167,10 +197,58 @@ impl Seen {
         match lonely.is_empty() {
             true => Ok(()),
             false => Err(format!(
-                "{} cannot be drained: no other host has {} in its configuration, so nobody would poll it",
+                "{} cannot be drained: no other host has {} in its configuration, so nobody would poll it.",
                 host.id,
                 lonely.join(", ")
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::fleet::{Leases, Load};
+
+    fn host(id: &str, beat: u64) -> Host {
+        let sources = BTreeSet::from(["1/s/r".to_owned()]);
+        Host { id: id.to_owned(), beat, drained: true, ..Host::new("host", sources) }
+    }
+
+    fn seen(hosts: Vec<(Host, bool)>) -> Seen {
+        let lease = crate::fleet::Lease { source: "1/s/r".into(), holder: "b".into(), epoch: 1, meant: None };
+        let leases = Leases { known: [("1/s/r".to_owned(), lease)].into(), ..Leases::default() };
+        Seen { table: "t".to_owned(), hosts, leases, sources: Vec::new() }
+    }
+
+    /// Its figures are then those of before, which say nothing about what it does now.
+    #[test]
+    fn a_host_that_may_not_have_heard_of_it_is_not_drained() {
+        let request = Request::Drain { host: "a".to_owned(), beat: 5 };
+        let other = || (host("b", 9), true);
+        let why = |own: (Host, bool)| request.unfinished(&seen(vec![own, other()]));
+        for beat in [5, 6] {
+            assert!(why((host("a", beat), true)).unwrap().contains("has not heard"));
+        }
+        assert_eq!(why((host("a", 7), true)), None);
+        let busy = Host { load: Load { messages: 1, ..Load::default() }, ..host("a", 7) };
+        assert!(why((busy, true)).unwrap().contains("1 messages in flight"));
+        assert!(why((host("a", 7), false)).unwrap().contains("no sign of life"));
+        assert!(request.is_of_silent_host(&seen(vec![(host("a", 7), false), other()])));
+        assert_eq!(request.unfinished(&seen(vec![other()])), None, "it has left in good order");
+    }
+
+    #[test]
+    fn somebody_must_be_left_to_do_the_work() {
+        let working = |id| Host { drained: false, ..host(id, 1) };
+        let alone = seen(vec![(working("a"), true), (host("b", 1), true), (working("c"), false)]);
+        assert!(alone.can_do_without(&alone.hosts[0].0).unwrap_err().contains("only host that could work"));
+        let elsewhere = Host { sources: BTreeSet::new(), ..working("b") };
+        let lonely = seen(vec![(working("a"), true), (elsewhere, true)]);
+        assert!(lonely.can_do_without(&lonely.hosts[0].0).unwrap_err().contains("no other host has 1/s/r"));
+        let two = seen(vec![(working("a"), true), (working("b"), true)]);
+        assert_eq!(two.can_do_without(&two.hosts[0].0), Ok(()));
     }
 }

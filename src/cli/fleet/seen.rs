@@ -21,11 +21,11 @@ pub struct Watch {
 
 /// The table's content, and the hosts whose hearts beat meanwhile.
 pub struct Seen {
-    table: String,
+    pub table: String,
     pub hosts: Vec<(Host, bool)>,
     pub leases: Leases,
     /// The sources of the configuration.
-    sources: Vec<String>,
+    pub sources: Vec<String>,
 }
 
 impl Watch {
