@@ -148,9 +148,11 @@ impl Caution {
         self.patience = Some((2 * self.patience()).min(SEND_PROOF_TIMEOUT_MAX));
     }
 
-    /// Notes that the peer has ended a connection in good order, this long after it last took something.
+    /// Notes that the peer has ended a connection in good order, this long after it last took something. The next one may
+    /// carry far more than this one, so the patience shrinks by half at most.
     pub fn took(&mut self, time: Duration) {
-        self.patience = Some((2 * time).clamp(SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX));
+        let patience = (2 * time).max(self.patience() / 2);
+        self.patience = Some(patience.clamp(SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX));
     }
 
     /// Notes that the peer ends no connections. Returns true if that is new.
@@ -378,7 +380,9 @@ mod tests {
             caution.patience().as_secs()
         });
         assert_eq!(given.collect::<Vec<_>>(), [60, 120, 240, 480, 480, 480]);
-        for (took, patience) in [(45, 90), (1, 30), (0, 30), (300, 480)] {
+        for (took, patience) in
+            [(45, 240), (1, 120), (90, 180), (0, 90), (0, 45), (0, 30), (0, 30), (300, 480)]
+        {
             caution.took(Duration::from_secs(took));
             assert_eq!(caution.patience().as_secs(), patience);
         }
