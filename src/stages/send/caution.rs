@@ -30,6 +30,8 @@ pub struct Caution {
     proven: u64,
     /// The peer has accepted us and taken something.
     has_confirmed: bool,
+    /// The peer has accepted us.
+    has_accepted: bool,
     /// The peer has sent a TLS close_notify before it ended a connection.
     says_goodbye: bool,
     /// Whether the peer ends connections after we have ended them, if that is known.
@@ -245,7 +247,17 @@ impl Caution {
         self.suspects.push_back(suspect);
     }
 
+    /// Notes that the peer has accepted us on a connection without data.
+    pub fn accepted(&mut self) {
+        self.has_accepted = true;
+    }
+
     /// The peer has accepted us on an earlier connection.
+    pub fn has_accepted(&self) -> bool {
+        self.has_accepted || self.has_confirmed
+    }
+
+    /// The peer has accepted us, and taken something, on an earlier connection.
     pub fn has_confirmed(&self) -> bool {
         self.has_confirmed
     }

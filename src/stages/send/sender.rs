@@ -144,7 +144,9 @@ impl SenderThread {
 
     /// Returns the unconfirmed batches of a connection that has ended like this.
     fn dissolve(&mut self, session: Session, end: Result<(), Error>) -> Result<(), Error> {
-        let ended_by_peer = end.as_ref().is_err_and(|error| session.was_ended_by(error, &self.shared));
+        let is_end = end.as_ref().is_err_and(Error::is_end) && !session.is_empty();
+        let ended_by_peer = end.as_ref().is_err_and(|error| session.was_ended_by(error, &self.shared))
+            || (is_end && trial::is_accepted(&self.shared));
         let barren = session.is_barren();
         let window = session.into_window();
         let strikes = ended_by_peer && !window.is_empty();

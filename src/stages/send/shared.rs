@@ -72,7 +72,7 @@ impl SharedOutput {
 
     /// The peer has ended the connection for a reason that may be its input, not our certificate.
     pub fn is_end_of(&self, connection: &Connection, error: &Error) -> bool {
-        error.is_end() && (connection.is_complete() || self.caution().has_confirmed())
+        error.is_end() && (connection.is_complete() || self.caution().has_accepted())
     }
 
     /// Notes that a worker has waited for this long. Returns true if another sender would help: not if connections may

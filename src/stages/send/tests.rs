@@ -207,6 +207,14 @@ fn over_tls_as_well() {
     one_record_is_refused(&Lab::tls(pki_tls(), dislikes(), TWO), |records| records);
 }
 
+/// Nothing else shows that such a peer accepts us: the first thing that it gets is what it does not take.
+#[test]
+fn from_a_peer_that_sends_no_tickets_as_well() {
+    let (pki, mut server) = pki_tls();
+    server.send_tls13_tickets = 0;
+    one_record_is_refused(&Lab::tls((pki, server), dislikes(), CLOSE), |records| records);
+}
+
 #[test]
 fn where_the_end_of_a_connection_confirms_as_well() {
     one_record_is_refused(&Lab::tls(pki_tls(), dislikes(), CLOSE), |records| records);

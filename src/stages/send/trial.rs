@@ -104,6 +104,18 @@ pub fn idle_lives(time: Duration, shared: &SharedOutput) -> Result<(), Error> {
     Ok(())
 }
 
+/// Tells whether the peer accepts us: it ends a connection without data in good order after we have. Until something is confirmed, some
+/// peers show it in no other way, and what ends their connections could be a refusal of our certificate.
+pub fn is_accepted(shared: &SharedOutput) -> bool {
+    let Ok(mut connection) = Connection::open(&shared.peer) else { return false };
+    let closed = connection.close(shared.patience(true), &shared.abort);
+    let is_accepted = closed.is_ok() && (connection.has_heard_goodbye() || !connection.is_tls());
+    if is_accepted {
+        shared.caution().accepted();
+    }
+    is_accepted
+}
+
 /// Tells whether the peer ends connections at all after we have, now that it has not ended one with data on it. If none
 /// was ever ended, connections without data show it: a program that never closes leaves these open too, while one that
 /// is slow or hangs ends them, or does not even shake hands.
