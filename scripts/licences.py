@@ -50,7 +50,7 @@ def crates(target):
         for dependency in nodes[package]["deps"]:
             if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
                 waiting.append(dependency["pkg"])
-    # Of several versions of one crate, too, always in the same order.
+    # Several versions of one crate, too, come in the same order each time.
     for package in sorted(linked - {root}, key=lambda package: (packages[package]["name"], packages[package]["version"])):
         package = packages[package]
         folder = pathlib.Path(package["manifest_path"]).parent

@@ -415,7 +415,7 @@ fn what_a_program_has_not_read_is_not_confirmed_by_its_kernel() {
     a_dying_program_costs_nothing(&Lab::plain(dies, CLOSE));
 }
 
-/// As a program in a crash loop: it dies again and again, for so long that batches are sent apart from the others.
+/// The program is in a crash loop: it dies again and again, for so long that batches are sent apart from the others.
 #[test]
 fn what_a_program_never_reads_is_never_confirmed_however_often_it_dies() {
     let dies = Habits { dies: Some(SETTLE_TIME + SETTLE_TIME / 2), ..Habits::default() };

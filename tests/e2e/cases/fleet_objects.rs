@@ -400,7 +400,7 @@ fn a_drained_host_receives_no_messages() {
     assert!(idle[0].contains("this host is drained"), "{}", idle[0]);
 }
 
-/// As DynamoDB refuses an item that is too large.
+/// DynamoDB refuses an item that is too large in this way.
 #[test]
 fn an_end_that_the_table_refuses_holds_up_no_other() {
     for claims in [true, false] {
