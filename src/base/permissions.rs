@@ -18,7 +18,7 @@ fn is_open_to_others(mode: u32, owner: u32, group: u32) -> bool {
     mode & 0o077 != 0 && !is_given_to_a_service
 }
 
-/// It takes the file away from nobody who needs it: whoever looks at the file need not be the service.
+/// The advice how to close a file. It names both owners, because the one who looks at the file may be another user than the service.
 fn how_to_close(path: &Path) -> String {
     let path = path.display();
     format!(

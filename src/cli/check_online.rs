@@ -340,7 +340,8 @@ fn growth(path: &str, table: &Table) -> Option<Problem> {
         Ok(Some(attribute)) if attribute == EXPIRES => return None,
         Ok(Some(attribute)) => {
             let why = format!("{GROWS}: its time to live is about the attribute `{attribute}`");
-            problem(path, &why, "turn that off, wait an hour, and turn it on for the attribute `expires`")
+            let advice = format!("turn that off, wait an hour, and turn it on for the attribute `{EXPIRES}`");
+            problem(path, &why, &advice)
         }
         Ok(None) => {
             let advice = format!(

@@ -180,15 +180,8 @@ impl Table {
     /// # Errors
     /// If the table cannot be written.
     pub fn release(&self, source: &str, holder: &str, epoch: u64) -> Result<bool, Error> {
-        let input = json!({
-            "Key": Item::of(LEASES, source).into_value(),
-            "UpdateExpression": "SET #holder = :nobody, #beat = :beat",
-            "ConditionExpression": IS_HELD,
-            "ExpressionAttributeNames": {"#holder": "holder", "#epoch": "epoch", "#beat": "beat"},
-            "ExpressionAttributeValues":
-                {":holder": text(holder), ":epoch": number(epoch), ":nobody": text(NOBODY), ":beat": beat_of(NOBODY)},
-        });
-        if_allowed(self.update(input))
+        let free = [("holder", text(NOBODY)), ("epoch", number(epoch)), ("beat", beat_of(NOBODY))];
+        self.change_held((LEASES, source), &free, holder, epoch)
     }
 
     /// A source's checkpoints and delivered events.
@@ -333,10 +326,21 @@ impl Table {
         holder: &str,
         epoch: u64,
     ) -> Result<bool, Error> {
+        self.change_held((&key.pk(), &key.sk()), attributes, holder, epoch)
+    }
+
+    /// Sets some attributes of an item, among them `holder` and `epoch`, if it still has these values of both. Returns false if it has
+    /// others.
+    fn change_held(
+        &self,
+        key: (&str, &str),
+        attributes: &[(&'static str, Value)],
+        holder: &str,
+        epoch: u64,
+    ) -> Result<bool, Error> {
         let was = [(":was_holder", text(holder)), (":was_epoch", number(epoch))];
-        let (pk, sk) = (key.pk(), key.sk());
         let condition = "#holder = :was_holder AND #epoch = :was_epoch";
-        if_allowed(self.set((&pk, &sk), attributes, Some(condition), &was))
+        if_allowed(self.set(key, attributes, Some(condition), &was))
     }
 
     /// Sets some attributes of an item. `more` are the values that the condition names besides.
@@ -361,11 +365,8 @@ impl Table {
         if let Some(condition) = condition {
             input["ConditionExpression"] = condition.into();
         }
-        self.update(input)
-    }
-
-    fn update(&self, input: Value) -> Result<(), Error> {
-        self.call(dynamodb::update(&self.address(), &self.name, input), dynamodb::read_updated).map(drop)
+        let request = dynamodb::update(&self.address(), &self.name, input);
+        self.call(request, dynamodb::read_updated).map(drop)
     }
 
     /// Makes all writes of a transaction, or none. Returns false if a condition of one does not hold.

@@ -80,7 +80,7 @@ impl Request {
         loop {
             thread::sleep(FLEET_WATCH_INTERVAL);
             let (looked, elapsed) = (watch.look(), clock::since(began));
-            // What was being received when it was asked is not among its messages yet.
+            // Its figures do not have those messages yet that it was receiving when it was asked.
             let is_early = matches!(self, Request::Drain { .. }) && elapsed < FLEET_DRAIN_TIME;
             let is_late = elapsed >= FLEET_REQUEST_TIMEOUT;
             let why = match &looked {
@@ -117,7 +117,7 @@ impl Request {
     fn withdraw_if_alone(&self, watch: &mut Watch) -> Result<(), String> {
         let Request::Drain { host: id, .. } = self else { return Ok(()) };
         let seen = watch.look()?;
-        let Some((host, _)) = seen.hosts.iter().find(|(host, _)| host.id == *id) else { return Ok(()) };
+        let Some((host, _)) = seen.host(id) else { return Ok(()) };
         seen.can_do_without(host).or_else(|why| {
             watch.table.drain(id, false).map_err(|error| error.to_string())?;
             Err(format!("{why} The drain is taken back: another one was asked for at the same moment, or another host has left"))
@@ -127,7 +127,7 @@ impl Request {
     /// True if it is about a host that shows no sign of life: nothing more will happen.
     fn is_of_silent_host(&self, seen: &Seen) -> bool {
         let Request::Drain { host: id, .. } = self else { return false };
-        seen.hosts.iter().any(|(host, alive)| host.id == *id && !alive)
+        seen.host(id).is_some_and(|(_, alive)| !alive)
     }
 
     /// The reason why the hosts have not done it.
@@ -135,7 +135,7 @@ impl Request {
         match self {
             Request::Resume(_) | Request::Divide(_) => None,
             Request::Drain { host: id, beat } => {
-                let (host, alive) = seen.hosts.iter().find(|(host, _)| host.id == *id)?;
+                let (host, alive) = seen.host(id)?;
                 if !alive {
                     return Some(format!(
                         "{id} has shown no sign of life for {} s. If it is dead, the others take over what it had; if it only cannot reach the \

@@ -10,7 +10,7 @@ use crate::base::runtime::{clock, thread};
 use crate::cli::table::plain;
 use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View};
 
-/// The table, watched since the command has begun.
+/// The shared table, as this command watches it.
 pub struct Watch {
     pub table: Table,
     /// The sources of the configuration.
@@ -55,10 +55,14 @@ impl Watch {
 }
 
 impl Seen {
+    /// The host with this id, and whether it lives.
+    pub fn host(&self, id: &str) -> Option<&(Host, bool)> {
+        self.hosts.iter().find(|(host, _)| host.id == id)
+    }
+
     /// The living host that holds a lease.
     pub fn holder(&self, lease: &Lease) -> Option<&Host> {
-        let (host, alive) = self.hosts.iter().find(|(host, _)| host.id == lease.holder)?;
-        alive.then_some(host)
+        self.host(&lease.holder).filter(|(_, alive)| *alive).map(|(host, _)| host)
     }
 
     /// Sources of the configuration that no living host polls.

@@ -12,7 +12,7 @@ pub fn divided<'s>(sources: &'s [Source], chosen: &str) -> BTreeSet<&'s str> {
 }
 
 /// The sources whose checkpoints a chosen part would go on with: those of other divisions of the same log groups, which the
-/// present one has replaced. They are no longer needed once all parts of the present one have begun. `chosen` names an input or a
+/// present one has replaced. They are no longer needed once all parts of the present one have checkpoints. `chosen` names an input or a
 /// source; `known` are the sources with checkpoints.
 ///
 /// # Errors
@@ -34,7 +34,7 @@ pub fn replaced(
         let waiting = present.iter().find(|name| !known.contains(**name) && !is_under(name, chosen));
         if let Some(waiting) = waiting.filter(|_| !others.is_empty()) {
             return Err(format!(
-                "{chosen} cannot be forgotten yet: {waiting} has not begun, and goes on where an earlier division of these log groups was. \
+                "{chosen} cannot be forgotten yet: {waiting} has not started yet, and goes on where an earlier division of these log groups was. \
                  Start the collector once with this configuration, then forget it"
             ));
         }
@@ -71,7 +71,7 @@ mod tests {
         let chosen = name("1-of-3");
         assert_eq!(replaced(&sources(3), &chosen, &known).unwrap(), all(&["1-of-2", "2-of-2"]));
         let early = all(&["1-of-2", "2-of-2", "1-of-3", "3-of-3"]);
-        assert!(replaced(&sources(3), &chosen, &early).unwrap_err().contains("2-of-3 has not begun"));
+        assert!(replaced(&sources(3), &chosen, &early).unwrap_err().contains("2-of-3 has not started yet"));
         assert!(
             replaced(&sources(3), &chosen, &all(&["1-of-3"])).unwrap().is_empty(),
             "nothing to go on with"

@@ -526,7 +526,7 @@ fn compare_ledger(world: &World, place: &Path, copy: &Path) -> anyhow::Result<BT
         let all = state.objects[object].records;
         let known = if is_delivered { all } else { usize::try_from(records).unwrap_or(0).min(all) };
         all_known.insert(object, known);
-        if let Some(at) = (0..known).find(|at| !state.has(object, *at)) {
+        if let Some(at) = state.first_unread(object, known) {
             let why = format!(
                 "the ledger has {known} records of object {object}, and record {at} has not been read"
             );
@@ -544,7 +544,7 @@ fn compare_ledger(world: &World, place: &Path, copy: &Path) -> anyhow::Result<BT
         let known = events.known(value).with_context(|| format!("{source} has the checkpoint {value}"))?;
         let object = events.object;
         all_known.insert(object, known);
-        if let Some(at) = (0..known).find(|at| !state.has(object, *at)) {
+        if let Some(at) = state.first_unread(object, known) {
             let why = format!(
                 "the checkpoint of {source} is {value}, and event {at} of object {object}, which is older, has not been read"
             );

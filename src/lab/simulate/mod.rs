@@ -401,9 +401,9 @@ impl Drive {
                 state.peers[peer].is_down = true;
             }
             Kind::ObjectVanishes | Kind::ObjectReplaced => self.change_objects(fault.kind, fault.of, now),
-            Kind::PeerStalls => self.set_rate(peer, now, 0),
-            Kind::PeerCrashes => self.hang(peer, now, true),
-            Kind::PeerSlow => self.set_rate(peer, now, 20_000),
+            Kind::PeerStalls => self.change_peer(peer, now, |peer| peer.rate = 0),
+            Kind::PeerCrashes => self.change_peer(peer, now, |peer| peer.hangs = true),
+            Kind::PeerSlow => self.change_peer(peer, now, |peer| peer.rate = 20_000),
             Kind::DiskFull => self.machines[0].fill_disk(true),
             Kind::DiskSlow => self.machines[0].set_disk_time(SLOW_WRITE / fault.of),
             kind => {
@@ -463,17 +463,11 @@ impl Drive {
         self.world.state().sharing.iter_mut().for_each(|sharing| sharing.cut_off = machine);
     }
 
-    /// The peer's program shakes hands and reads nothing more, or reads on.
-    fn hang(&self, peer: usize, now: Duration, hangs: bool) {
+    /// Changes how a peer's program reads, from now on.
+    fn change_peer(&self, peer: usize, now: Duration, change: impl FnOnce(&mut Peer)) {
         let mut state = self.world.state();
         state.advance_peers(now);
-        state.peers[peer].hangs = hangs;
-    }
-
-    fn set_rate(&self, peer: usize, now: Duration, rate: u64) {
-        let mut state = self.world.state();
-        state.advance_peers(now);
-        state.peers[peer].rate = rate;
+        change(&mut state.peers[peer]);
     }
 
     /// A fault that has lasted for long, and affects all calls, must be visible.
@@ -513,9 +507,10 @@ impl Drive {
             Kind::DiskFull => self.machines[0].fill_disk(false),
             Kind::DiskSlow => self.machines[0].set_disk_time(Duration::ZERO),
             Kind::PeerRefuses => self.world.state().peers[peer].is_down = false,
-            Kind::PeerCrashes => self.hang(peer, self.world.now(), false),
+            Kind::PeerCrashes => self.change_peer(peer, self.world.now(), |peer| peer.hangs = false),
             Kind::PeerStalls | Kind::PeerSlow => {
-                self.set_rate(peer, self.world.now(), self.setup.outputs[peer].rate);
+                let rate = self.setup.outputs[peer].rate;
+                self.change_peer(peer, self.world.now(), |peer| peer.rate = rate);
             }
             kind => {
                 let mut state = self.world.state();

@@ -215,7 +215,7 @@ impl State {
         let all = self.objects[object].records;
         let records = of(&change.after, "records").parse().unwrap_or(0);
         let known = if of(&change.after, "delivered") == "1" { all } else { all.min(records) };
-        if let Some(at) = (0..known).find(|at| !self.has(object, *at)) {
+        if let Some(at) = self.first_unread(object, known) {
             let why = format!(
                 "the table has {known} records of object {object}, and record {at} has not been read"
             );
@@ -265,7 +265,7 @@ impl State {
         {
             return;
         }
-        if let Some(at) = (0..after).find(|at| !self.has(object, *at)) {
+        if let Some(at) = self.first_unread(object, after) {
             let why = format!(
                 "the table's checkpoint of {source} is {shown}, and event {at} of object {object}, which is older, has not been read"
             );

@@ -241,6 +241,11 @@ impl State {
         self.peers.iter().all(|peer| peer.has(object, at))
     }
 
+    /// The first of this many records of an object that the program of a peer has not read.
+    pub fn first_unread(&self, object: usize, count: usize) -> Option<usize> {
+        (0..count).find(|at| !self.has(object, *at))
+    }
+
     /// A record of these objects that the program of a peer has not read, nor all of one that has replaced it.
     pub fn unread(&self, objects: &[usize]) -> Option<(usize, usize)> {
         self.peers.iter().find_map(|peer| self.unread_by(peer, objects))

@@ -47,6 +47,15 @@ impl Hosts {
         }
     }
 
+    /// Two of them that share the sources, and have sent something.
+    fn two(name: &str) -> (Hosts, Collector, Collector) {
+        let mut hosts = Hosts::new(name);
+        let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
+        second.wait_until("a fair share", || hosts.shares() == [2, 2]);
+        hosts.flow(&mut second, "events by both");
+        (hosts, first, second)
+    }
+
     fn config(&self, number: usize, dynamodb: &str) -> Value {
         let service = |group: String| {
             json!({
@@ -367,10 +376,7 @@ fn a_drain_leaves_what_another_host_polls() {
 
 #[test]
 fn a_drained_host_gives_its_sources_up_and_goes_on_when_it_is_told_to() {
-    let mut hosts = Hosts::new("asked");
-    let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
-    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
-    hosts.flow(&mut second, "events by both");
+    let (mut hosts, first, mut second) = Hosts::two("asked");
     let name = hosts.name(1);
     let said = hosts.ask(&["--drain", &name]);
     assert!(
@@ -396,10 +402,7 @@ fn a_drained_host_gives_its_sources_up_and_goes_on_when_it_is_told_to() {
 
 #[test]
 fn a_source_is_handed_over_to_the_host_that_is_named() {
-    let mut hosts = Hosts::new("handed");
-    let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
-    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
-    hosts.flow(&mut second, "events by both");
+    let (mut hosts, first, mut second) = Hosts::two("handed");
     let (one, two) = (hosts.id(&hosts.name(1)), hosts.id(&hosts.name(2)));
     let sources: Vec<String> =
         (0..GROUPS).map(|number| format!("1/cwl_{number}/logs/{}", aws::REGION)).collect();
