@@ -41,8 +41,9 @@ mod tests {
     fn decoded(format: Format, text: &str) -> (u64, Result<(), Error>) {
         let (mut decoder, mut scratch) = (Decoder::new(format, Bounds::default()), Scratch::new());
         let mut made = 0;
-        let mut sink =
-            |record: crate::decode::Record<'_>| made += record.bytes.len().max(record.context.len()) as u64;
+        let mut sink = |record: crate::decode::Record<'_>| {
+            made += record.bytes.len().max(record.context.json.len()) as u64
+        };
         let result = decoder.push(text.as_bytes(), true, &mut scratch, &mut sink);
         (made, result)
     }

@@ -81,7 +81,7 @@ pub use json::path::{JsonPath, Step};
 pub use json::spelling::{has_unicode_escape, quoted};
 pub use memory::Account;
 pub use pattern::Pattern;
-pub use record::{LineBlock, Newlines, Record, Sink};
+pub use record::{Context, LineBlock, Newlines, Record, Sink};
 pub use signs::{Sign, Signs};
 
 /// Turns one object's bytes, in order, into records.

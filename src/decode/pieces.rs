@@ -151,7 +151,7 @@ impl Text {
                     .into_iter()
                     .for_each(|part| record.extend_from_slice(part));
                 // Fields are looked up in the text after the header.
-                sink.record(Record { bytes: record, newlines: Newlines::Significant, context: piece });
+                sink.record(Record { bytes: record, newlines: Newlines::Significant, context: piece.into() });
             }
             _ => sink.record(Record::new(piece, Newlines::Significant)),
         }

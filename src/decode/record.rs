@@ -1,5 +1,7 @@
 //! One record, as it leaves the decoder.
 
+use super::simd::Outline;
+
 /// One record, borrowed from the decoder's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -7,13 +9,27 @@ pub struct Record<'a> {
     pub newlines: Newlines,
     /// The JSON in which rules and fields look for their values: the record itself, or the known facts about a text
     /// that came in an envelope.
-    pub context: &'a [u8],
+    pub context: Context<'a>,
 }
 
 impl<'a> Record<'a> {
     /// A record that contains its own fields.
-    pub fn new(bytes: &'a [u8], newlines: Newlines) -> Record<'a> {
-        Record { bytes, newlines, context: bytes }
+    pub const fn new(bytes: &'a [u8], newlines: Newlines) -> Record<'a> {
+        Record { bytes, newlines, context: Context { json: bytes, outline: None } }
+    }
+}
+
+/// The JSON in which rules and fields look for their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context<'a> {
+    pub json: &'a [u8],
+    /// It is known if the text was searched for its end.
+    pub(super) outline: Option<&'a Outline>,
+}
+
+impl<'a> From<&'a [u8]> for Context<'a> {
+    fn from(json: &'a [u8]) -> Context<'a> {
+        Context { json, outline: None }
     }
 }
 

@@ -40,11 +40,10 @@ impl Field {
 
     /// The input of the operations. A part of [`Field::text_of`] is borrowed from it.
     pub fn raw<'v>(&self, record: Record<'v>) -> Option<Cow<'v, str>> {
-        let text = self.text_of(record);
         match &self.place {
             Place::Key => None,
-            Place::Json(path) => path.text(text),
-            Place::Column(number) => column(text, *number),
+            Place::Json(path) => path.text_in(record.context),
+            Place::Column(number) => column(record.bytes, *number),
         }
     }
 
@@ -52,7 +51,7 @@ impl Field {
     pub fn text_of<'v>(&self, record: Record<'v>) -> &'v [u8] {
         match self.place {
             Place::Key => b"",
-            Place::Json(_) => record.context,
+            Place::Json(_) => record.context.json,
             Place::Column(_) => record.bytes,
         }
     }
@@ -195,7 +194,7 @@ mod tests {
     fn of_record(place: Place, record: &str) -> Option<String> {
         let field = Field { name: "f".into(), place, operations: vec![] };
         let newlines = Newlines::Absent;
-        let record = Record { bytes: record.as_bytes(), newlines, context: record.as_bytes() };
+        let record = Record { bytes: record.as_bytes(), newlines, context: record.as_bytes().into() };
         field.of_record(record)
     }
 
@@ -217,7 +216,8 @@ mod tests {
             place: Place::Json(vec!["logGroup".into()].into()),
             operations: vec![],
         };
-        let record = Record { bytes: b"text", newlines: Newlines::Significant, context };
+        let record =
+            Record { bytes: b"text", newlines: Newlines::Significant, context: context.as_slice().into() };
         assert_eq!(field.of_record(record).as_deref(), Some("g"));
     }
 

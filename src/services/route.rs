@@ -36,7 +36,7 @@ pub enum Verdict<'r> {
 }
 
 /// Replaces a record that need not be read.
-const NOTHING: Record<'_> = Record { bytes: b"", newlines: Newlines::Absent, context: b"" };
+const NOTHING: Record<'_> = Record::new(b"", Newlines::Absent);
 
 impl<'d> Route<'d> {
     pub fn new(definition: &'d Definition, key: &str) -> Route<'d> {
@@ -183,7 +183,9 @@ impl<'d> Values<'d> {
         }
         let field = &self.record_fields[rule.field];
         // Another place may spell a value differently.
-        matches!(field.place, Place::Json(_)) && field.operations.is_empty() && rule.is_absent(record.context)
+        matches!(field.place, Place::Json(_))
+            && field.operations.is_empty()
+            && rule.is_absent(record.context.json)
     }
 
     fn template(&self, definition: &'d Definition, record: Record<'_>) -> &'d Template {

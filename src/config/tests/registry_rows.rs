@@ -342,7 +342,7 @@ fn windows_is_told_by_its_name() {
     let system = |name: &str| {
         let fields = &definition("aws_sqs_os").record_fields;
         let context = serde_json::json!({"logGroup": name, "logStream": "x"}).to_string();
-        let record = Record { bytes: b"", newlines: Newlines::Absent, context: context.as_bytes() };
+        let record = Record { bytes: b"", newlines: Newlines::Absent, context: context.as_bytes().into() };
         fields[0].of_record(record)
     };
     for name in

@@ -50,7 +50,7 @@ impl Reader {
             [b'{', ..] if walk::is_value(record.bytes) => self.take(Found::Record(record), sink),
             _ => match documents(record.bytes) {
                 Some(documents) => {
-                    let found = |bytes| Found::Record(Record { bytes, context: bytes, ..record });
+                    let found = |bytes| Found::Record(Record { bytes, context: bytes.into(), ..record });
                     documents.into_iter().for_each(|document| self.take(found(document), sink));
                 }
                 None if self.failed.is_none() => sink.record(record),

@@ -169,7 +169,7 @@ impl Events {
                     true => Newlines::Significant,
                     false => Newlines::Insignificant,
                 };
-                let record = Record { bytes: &self.text, newlines, context: &self.object };
+                let record = Record { bytes: &self.text, newlines, context: self.object.as_slice().into() };
                 give_unless_empty(record, sink);
             }
         }

@@ -17,8 +17,9 @@ fn decode_in(text: &[u8], format: &Format, size: usize, record_bytes_max: usize)
     let (mut decoder, mut scratch) = (Decoder::new(format.clone(), bounds), Scratch::new());
     let mut records = Vec::new();
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut sink =
-        |record: Record<'_>| records.push((string(record.bytes), record.newlines, string(record.context)));
+    let mut sink = |record: Record<'_>| {
+        records.push((string(record.bytes), record.newlines, string(record.context.json)))
+    };
     let mut chunks = text.chunks(size.max(1)).peekable();
     loop {
         let chunk = chunks.next().unwrap_or_default();

@@ -14,7 +14,8 @@ pub(super) mod walk;
 mod white;
 
 use super::partial::{Limit, Partial};
-use super::{Error, Newlines, Record, Sink};
+use super::simd::Outline;
+use super::{Context, Error, Newlines, Record, Sink};
 use key::Key;
 use scan::{Fault, Value};
 
@@ -43,6 +44,8 @@ pub(super) struct Json {
     has_elements: bool,
     empty_documents: u64,
     partial: Partial,
+    /// Of the current record, if it began in this chunk.
+    outline: Outline,
 }
 
 /// Part of the text.
@@ -112,6 +115,7 @@ impl Json {
             has_elements: false,
             empty_documents: 0,
             partial: Partial::new(limit),
+            outline: Outline::default(),
         }
     }
 
@@ -301,7 +305,8 @@ impl Json {
     fn inside(&mut self, data: &[u8], pos: usize, sink: &mut Take<'_>) -> Result<usize, Error> {
         let Place::Inside { value, part, .. } = &mut self.place else { return Ok(pos) };
         let part = *part;
-        match value.advance(data, pos) {
+        let begins = part != Part::Member && self.partial.held().is_empty();
+        match value.advance_and_outline(data, pos, begins.then_some(&mut self.outline)) {
             Some(end) => {
                 self.end_value(&data[pos..end], end, sink)?;
                 return Ok(end);
@@ -320,6 +325,7 @@ impl Json {
         if part == Part::Member {
             return Ok(());
         }
+        let is_outlined = !is_scalar && self.partial.held().is_empty();
         let whole = self.partial.complete(piece, |bytes| {
             let whole = match is_scalar {
                 true => scan::is_whole_scalar(bytes),
@@ -328,7 +334,11 @@ impl Json {
             if whole {
                 sink(match part {
                     Part::Other => Found::Other(bytes),
-                    _ => Found::Record(Record::new(bytes, Newlines::Insignificant)),
+                    _ => Found::Record(Record {
+                        bytes,
+                        newlines: Newlines::Insignificant,
+                        context: Context { json: bytes, outline: is_outlined.then_some(&self.outline) },
+                    }),
                 });
             }
             whole

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use memchr::memmem::Finder;
 
-use super::super::simd::Container;
+use super::super::Context;
+use super::super::simd::{Container, Outline};
 use super::is_white;
 use super::scan::{self, Value};
 use super::spelling::{has_unicode_escape, quoted};
@@ -37,16 +38,30 @@ impl JsonPath {
     /// The value's own bytes, including a string's quotes. The first of several members with the same key counts, and a
     /// `null` is none. The text after the value is not read.
     pub fn find<'j>(&self, json: &'j [u8]) -> Option<&'j [u8]> {
-        let value = self.0.iter().try_fold(skip_white(json), |value, key| match key.element {
-            Some(element) if value.first() == Some(&b'[') => element_at(value, element),
-            _ => self.member(value, key),
-        });
-        value.filter(|value| *value != b"null")
+        self.find_in(json.into())
+    }
+
+    /// Does the same with the help of what is known about the JSON.
+    pub fn find_in<'j>(&self, context: Context<'j>) -> Option<&'j [u8]> {
+        let mut value = skip_white(context.json);
+        for (depth, key) in self.0.iter().enumerate() {
+            let outline = context.outline.filter(|_| depth == 0);
+            value = match key.element {
+                Some(element) if value.first() == Some(&b'[') => element_at(value, element),
+                _ => member(value, key, outline),
+            }?;
+        }
+        (value != b"null").then_some(value)
     }
 
     /// The value as text: a string without its quotes and escapes, anything else as written.
     pub fn text<'j>(&self, json: &'j [u8]) -> Option<Cow<'j, str>> {
-        let value = self.find(json)?;
+        self.text_in(json.into())
+    }
+
+    /// Does the same with the help of what is known about the JSON.
+    pub fn text_in<'j>(&self, context: Context<'j>) -> Option<Cow<'j, str>> {
+        let value = self.find_in(context)?;
         let written = walk::string(value).unwrap_or(value);
         if written.len() == value.len() || memchr::memchr(b'\\', written).is_none() {
             return std::str::from_utf8(written).ok().map(Into::into);
@@ -55,19 +70,23 @@ impl JsonPath {
         walk::unescape(written, &mut text);
         String::from_utf8(text).ok().map(Into::into)
     }
+}
 
-    fn member<'j>(&self, object: &'j [u8], key: &Key) -> Option<&'j [u8]> {
-        if object.first() != Some(&b'{') {
-            return None;
-        }
-        let found = key.search(object);
-        let before = found.map_or(object.len(), |(at, _)| at);
-        if key.quoted.is_some() && !has_unicode_escape(&object[..before]) {
-            return found.map(|(_, value)| value);
-        }
-        let mut members = walk::members(object)?.map_while(Result::ok);
-        members.find(|member| member.is(&key.name)).map(|member| member.value)
+fn member<'j>(object: &'j [u8], key: &Key, outline: Option<&Outline>) -> Option<&'j [u8]> {
+    if object.first() != Some(&b'{') {
+        return None;
     }
+    let found = key.search(object, outline);
+    let before = found.map_or(object.len(), |(at, _)| at);
+    let has_no_escape = || {
+        outline.is_some_and(|outline| outline.has_no_backslash(before))
+            || !has_unicode_escape(&object[..before])
+    };
+    if key.quoted.is_some() && has_no_escape() {
+        return found.map(|(_, value)| value);
+    }
+    let mut members = walk::members(object)?.map_while(Result::ok);
+    members.find(|member| member.is(&key.name)).map(|member| member.value)
 }
 
 impl Key {
@@ -77,11 +96,16 @@ impl Key {
     }
 
     /// The key's position among the members of `object`, and its value.
-    fn search<'j>(&self, object: &'j [u8]) -> Option<(usize, &'j [u8])> {
+    fn search<'j>(&self, object: &'j [u8], outline: Option<&Outline>) -> Option<(usize, &'j [u8])> {
         let quoted = self.quoted.as_ref()?;
         let (mut container, mut passed, mut from) = (Container::default(), 0, 1);
         loop {
             let at = from + quoted.find(object.get(from..)?)?;
+            if let Some((nearer, start)) = outline.map(|outline| outline.before(at))
+                && start > passed
+            {
+                (container, passed) = (nearer, start);
+            }
             if container.advance(&object[..at], passed).is_some() {
                 return None;
             }

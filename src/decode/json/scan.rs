@@ -2,7 +2,7 @@
 //!
 //! The state survives the end of a chunk, so every byte is read once.
 
-use super::super::simd::Container;
+use super::super::simd::{Container, Outline};
 
 /// Something that is invalid at this position of the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,19 @@ impl Value {
 
     /// Continues at `pos`. Returns the value's end (exclusive), or None if all of `data` belongs to it.
     pub fn advance(&mut self, data: &[u8], pos: usize) -> Option<usize> {
+        self.advance_and_outline(data, pos, None)
+    }
+
+    /// Does the same, and keeps the outline of an object or array that begins at `pos`.
+    #[inline]
+    pub fn advance_and_outline(
+        &mut self,
+        data: &[u8],
+        pos: usize,
+        outline: Option<&mut Outline>,
+    ) -> Option<usize> {
         match self.kind {
-            Kind::Container => self.container.advance(data, pos),
+            Kind::Container => self.container.advance_and_outline(data, pos, outline),
             Kind::String => self.string(data, pos),
             Kind::Scalar => data[pos..].iter().position(|&b| !in_scalar(b)).map(|n| pos + n),
         }

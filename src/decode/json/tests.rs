@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value as Tree;
 
+use super::path::JsonPath;
 use super::*;
 
 #[derive(Debug, PartialEq)]
@@ -243,6 +244,38 @@ proptest! {
         prop_assert_eq!(splitted.result, Ok(()));
         prop_assert_eq!((parsed(&splitted.records), parsed(&splitted.others)), naive_all(&values, path));
         prop_assert!(splitted.records.iter().all(|record| record.trim() == record));
+    }
+
+    /// Naive version: the search without an outline.
+    #[test]
+    fn an_outline_changes_nothing_of_what_is_found(
+        values in proptest::collection::vec((0..200usize, tree()), 1..5),
+        key in prop::sample::select(vec!["a", "r", "s", "\"", "b"]),
+        size in 1..2000usize,
+    ) {
+        let record = |(before, value): &(usize, Tree)| match value {
+            Tree::Object(members) => {
+                let members: Vec<_> = members.iter().map(|(key, value)| format!("{}:{value}", Tree::from(key.as_str()))).collect();
+                format!(r#"{{"before":"{}"{}{}}}"#, "{".repeat(*before), if members.is_empty() { "" } else { "," }, members.join(","))
+            }
+            other => other.to_string(),
+        };
+        let text = format!("[{}]", values.iter().map(record).collect::<Vec<_>>().join(","));
+        let paths = [JsonPath::from(vec![key.to_owned()]), JsonPath::from(vec![key.to_owned(), "r".to_owned()])];
+        let mut sink = |found: Found<'_>| {
+            if let Found::Record(record) = found {
+                for path in &paths {
+                    assert_eq!(path.find_in(record.context), path.find(record.bytes), "{path:?}");
+                }
+            }
+        };
+        let (mut json, mut offset) = (Json::new(Vec::new(), 1 << 20), 0);
+        for chunk in text.as_bytes().chunks(size) {
+            if json.push(chunk, offset, &mut sink).is_err() {
+                break;
+            }
+            offset += chunk.len() as u64;
+        }
     }
 
     #[test]

@@ -14,6 +14,50 @@ pub(super) struct Masks {
     pub(super) closes: u64,
 }
 
+/// Blocks of a value that have a place in its outline: the first 4 KiB.
+const OUTLINED: usize = 64;
+
+/// The state of a scan at the beginning of a value's first blocks. It is kept when the value's end has been found, so that a look at
+/// a part of the value can begin near by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    blocks: [Container; OUTLINED],
+    length: usize,
+    has_backslash: bool,
+}
+
+impl Default for Outline {
+    fn default() -> Outline {
+        Outline { blocks: [Container::default(); OUTLINED], length: 0, has_backslash: false }
+    }
+}
+
+impl Outline {
+    fn clear(&mut self) {
+        self.blocks[0] = Container::default();
+        self.length = 0;
+        self.has_backslash = false;
+    }
+
+    #[inline(always)]
+    fn add(&mut self, number: usize, state: Container, backslashes: u64) {
+        self.blocks[number] = state;
+        self.length = number + 1;
+        self.has_backslash |= backslashes != 0;
+    }
+
+    /// The last state that is known at or before this position of the value, and its own position.
+    pub fn before(&self, position: usize) -> (Container, usize) {
+        let number = (position / BLOCK).min(self.length.saturating_sub(1));
+        (self.blocks[number], number * BLOCK)
+    }
+
+    /// True if there is no backslash before this position of the value; false also if that is not known.
+    pub fn has_no_backslash(&self, before: usize) -> bool {
+        !self.has_backslash && before <= self.length * BLOCK
+    }
+}
+
 /// An object or array that has begun and not ended. Brackets are counted, not paired: a value with a wrong closing
 /// bracket is not JSON, and ends where the count says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,13 +84,27 @@ impl Container {
     pub(super) fn scan(
         &mut self,
         data: &[u8],
+        outline: Option<&mut Outline>,
         masks: impl Fn(&[u8; BLOCK]) -> Masks,
         prefix_xor: impl Fn(u64) -> u64,
     ) -> Option<usize> {
         // A copy can stay in registers.
         let mut here = *self;
         let (blocks, tail) = data.as_chunks::<BLOCK>();
-        for (number, block) in blocks.iter().enumerate() {
+        let mut first = 0;
+        if let Some(outline) = outline {
+            outline.clear();
+            first = blocks.len().min(OUTLINED);
+            for (number, block) in blocks[..first].iter().enumerate() {
+                let masks = masks(block);
+                outline.add(number, here, masks.backslashes);
+                if let Some(end) = here.block(masks, BLOCK, &prefix_xor) {
+                    *self = here;
+                    return Some(number * BLOCK + end);
+                }
+            }
+        }
+        for (number, block) in blocks.iter().enumerate().skip(first) {
             if let Some(end) = here.block(masks(block), BLOCK, &prefix_xor) {
                 *self = here;
                 return Some(number * BLOCK + end);

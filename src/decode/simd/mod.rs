@@ -24,14 +24,24 @@ use std::ops::Range;
 
 use container::{BLOCK, Masks};
 
-pub use container::Container;
+pub use container::{Container, Outline};
 
 impl Container {
     /// Continues at `pos`, at first with the opening bracket. Returns the position after the last bracket, or None if
     /// all of `data` belongs to the value.
     pub fn advance(&mut self, data: &[u8], pos: usize) -> Option<usize> {
+        self.advance_and_outline(data, pos, None)
+    }
+
+    /// Does the same, and keeps the outline of a value that begins at `pos`.
+    pub fn advance_and_outline(
+        &mut self,
+        data: &[u8],
+        pos: usize,
+        outline: Option<&mut Outline>,
+    ) -> Option<usize> {
         let rest = data.get(pos..)?;
-        let end = dispatch(self, rest)?;
+        let end = dispatch(self, rest, outline)?;
         Some(pos + end)
     }
 }
@@ -57,18 +67,18 @@ fn find_line_feeds(_blocks: &[u8], _from: usize, _found: &mut Vec<usize>) -> boo
 }
 
 #[cfg(target_arch = "x86_64")]
-fn dispatch(container: &mut Container, data: &[u8]) -> Option<usize> {
-    x86::scan(container, data)
+fn dispatch(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    x86::scan(container, data, outline)
 }
 
 #[cfg(target_arch = "aarch64")]
-fn dispatch(container: &mut Container, data: &[u8]) -> Option<usize> {
-    neon::scan(container, data)
+fn dispatch(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    neon::scan(container, data, outline)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn dispatch(container: &mut Container, data: &[u8]) -> Option<usize> {
-    portable::scan(container, data)
+fn dispatch(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    portable::scan(container, data, outline)
 }
 
 #[cfg(test)]
@@ -77,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    pub type Scan = fn(&mut Container, &[u8]) -> Option<usize>;
+    pub type Scan = fn(&mut Container, &[u8], Option<&mut Outline>) -> Option<usize>;
     #[cfg(target_arch = "x86_64")]
     pub type Find = fn(&[u8], usize, &mut Vec<usize>);
 
@@ -93,20 +103,34 @@ mod tests {
         let expected = naive::end(data);
         for (name, scan) in implementations() {
             assert_eq!(
-                scan(&mut Container::default(), data),
+                scan(&mut Container::default(), data, None),
                 expected,
                 "{name}: {:?}",
                 data.escape_ascii().to_string()
             );
+            let mut outline = Outline::default();
+            assert_eq!(scan(&mut Container::default(), data, Some(&mut outline)), expected, "{name}");
+            check_outline(&outline, &data[..expected.unwrap_or(data.len())]);
             for &cut in cuts.iter().filter(|cut| **cut <= data.len()) {
                 let mut container = Container::default();
                 let (head, tail) = data.split_at(cut);
-                let found =
-                    scan(&mut container, head).or_else(|| scan(&mut container, tail).map(|end| cut + end));
+                let found = scan(&mut container, head, None)
+                    .or_else(|| scan(&mut container, tail, None).map(|end| cut + end));
                 assert_eq!(found, expected, "{name}, cut at {cut}: {:?}", data.escape_ascii().to_string());
             }
         }
         expected
+    }
+
+    /// A scan from the outline's state on must come to the state in which a scan from the start is.
+    fn check_outline(outline: &Outline, value: &[u8]) {
+        for at in 0..value.len() {
+            let (mut here, mut from_start) = (outline.before(at), Container::default());
+            assert!(here.1 <= at, "{at}");
+            assert_eq!(here.0.advance(&value[..at], here.1), from_start.advance(&value[..at], 0), "{at}");
+            assert_eq!(here.0, from_start, "{at}");
+            assert!(!outline.has_no_backslash(at) || !value[..at].contains(&b'\\'), "{at}");
+        }
     }
 
     #[test]

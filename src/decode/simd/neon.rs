@@ -6,19 +6,19 @@ use std::arch::aarch64::{
 };
 
 use super::portable::prefix_xor;
-use super::{BLOCK, Container, Masks};
+use super::{BLOCK, Container, Masks, Outline};
 
 /// The bit of each byte in its half of a vector.
 const WEIGHTS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
 
-pub fn scan(container: &mut Container, data: &[u8]) -> Option<usize> {
+pub fn scan(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     // SAFETY: NEON is part of AArch64.
-    unsafe { neon(container, data) }
+    unsafe { neon(container, data, outline) }
 }
 
 #[target_feature(enable = "neon")]
-fn neon(container: &mut Container, data: &[u8]) -> Option<usize> {
-    container.scan(data, |block| masks(block), prefix_xor)
+fn neon(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    container.scan(data, outline, |block| masks(block), prefix_xor)
 }
 
 #[inline]

@@ -1,9 +1,9 @@
 //! The version for processors without the supported vector instructions.
 
-use super::{BLOCK, Container, Masks};
+use super::{BLOCK, Container, Masks, Outline};
 
-pub fn scan(container: &mut Container, data: &[u8]) -> Option<usize> {
-    container.scan(data, masks, prefix_xor)
+pub fn scan(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    container.scan(data, outline, masks, prefix_xor)
 }
 
 fn masks(block: &[u8; BLOCK]) -> Masks {

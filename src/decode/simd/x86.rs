@@ -8,16 +8,16 @@ use std::arch::x86_64::{
 };
 
 use super::portable::prefix_xor;
-use super::{BLOCK, Container, Masks};
+use super::{BLOCK, Container, Masks, Outline};
 
 /// The fastest version that this processor can run.
-pub fn scan(container: &mut Container, data: &[u8]) -> Option<usize> {
+pub fn scan(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     if has_avx512() {
-        scan_avx512(container, data)
+        scan_avx512(container, data, outline)
     } else if has_avx2() {
-        scan_avx2(container, data)
+        scan_avx2(container, data, outline)
     } else {
-        scan_sse2(container, data)
+        scan_sse2(container, data, outline)
     }
 }
 
@@ -42,14 +42,14 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
 }
 
-fn scan_avx512(container: &mut Container, data: &[u8]) -> Option<usize> {
+fn scan_avx512(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     // SAFETY: only called after `has_avx512` has found both features.
-    unsafe { avx512(container, data) }
+    unsafe { avx512(container, data, outline) }
 }
 
 #[target_feature(enable = "avx512bw,pclmulqdq")]
-fn avx512(container: &mut Container, data: &[u8]) -> Option<usize> {
-    container.scan(data, |block| masks_avx512(block), |bits| prefix_xor_clmul(bits))
+fn avx512(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    container.scan(data, outline, |block| masks_avx512(block), |bits| prefix_xor_clmul(bits))
 }
 
 /// A comparison gives its mask at once, for the whole block.
@@ -69,14 +69,14 @@ fn masks_avx512(block: &[u8; BLOCK]) -> Masks {
     }
 }
 
-fn scan_avx2(container: &mut Container, data: &[u8]) -> Option<usize> {
+fn scan_avx2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     // SAFETY: only called after `has_avx2` has found both features.
-    unsafe { avx2(container, data) }
+    unsafe { avx2(container, data, outline) }
 }
 
 #[target_feature(enable = "avx2,pclmulqdq")]
-fn avx2(container: &mut Container, data: &[u8]) -> Option<usize> {
-    container.scan(data, |block| masks_avx2(block), |bits| prefix_xor_clmul(bits))
+fn avx2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    container.scan(data, outline, |block| masks_avx2(block), |bits| prefix_xor_clmul(bits))
 }
 
 #[inline]
@@ -107,14 +107,14 @@ fn prefix_xor_clmul(bits: u64) -> u64 {
     _mm_cvtsi128_si64(product) as u64
 }
 
-fn scan_sse2(container: &mut Container, data: &[u8]) -> Option<usize> {
+fn scan_sse2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     // SAFETY: SSE2 is part of x86-64.
-    unsafe { sse2(container, data) }
+    unsafe { sse2(container, data, outline) }
 }
 
 #[target_feature(enable = "sse2")]
-fn sse2(container: &mut Container, data: &[u8]) -> Option<usize> {
-    container.scan(data, |block| masks_sse2(block), prefix_xor)
+fn sse2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
+    container.scan(data, outline, |block| masks_sse2(block), prefix_xor)
 }
 
 #[inline]
