@@ -11,8 +11,9 @@
 
 use super::bad;
 use super::thrift::{BINARY, Cursor, FALSE, I16, I32, I64, LIST, STRUCT, TRUE};
-use crate::base::limits::{PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX};
+use crate::base::limits::{MIB, PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX};
 use crate::decode::Error;
+use crate::decode::foreign::ENCRYPTED_PARQUET;
 
 const MAGIC: &[u8] = b"PAR1";
 /// The magic at the start; the footer's length and the magic at the end.
@@ -29,9 +30,11 @@ enum Field {
     /// A list, the type of its elements, and the library's memory for one of them.
     List(u8, usize, &'static [Field]),
     Schema,
+    /// It is there only if columns are encrypted.
+    Encryption,
 }
 
-use Field::{Binary, Bool, List, Number, Schema, Skipped, Structure};
+use Field::{Binary, Bool, Encryption, List, Number, Schema, Skipped, Structure};
 
 /// `FileMetaData`. Field ids start at 1.
 const FILE: &[Field] = &[
@@ -43,6 +46,7 @@ const FILE: &[Field] = &[
     List(STRUCT, SMALL_BYTES, KEY_VALUE),
     Binary,
     List(STRUCT, SMALL_BYTES, &[]),
+    Encryption,
 ];
 const KEY_VALUE: &[Field] = &[Skipped, Binary, Binary];
 const ROW_GROUP: &[Field] = &[
@@ -122,6 +126,9 @@ const ELEMENT_BYTES: usize = 1024;
 /// Copies of an element's name: the type's, and the JSON key, which escapes can make six times as long.
 const NAME_COPIES: usize = 8;
 
+/// Bytes that are taken for footers inside an object and are read to find out. Data looks like that rarely, and then is short.
+const JOINTS_BYTES_MAX: usize = 64 * MIB;
+
 /// The reason why the walk ended early.
 enum Fault {
     Damaged,
@@ -140,12 +147,8 @@ pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     if object.len() < LENGTH_MIN || !object.ends_with(MAGIC) {
         return Err(bad("the object is truncated: its footer is missing"));
     }
-    let body = &object[..object.len() - 8];
-    let length = object[body.len()..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    let start = body.len().checked_sub(length as usize).filter(|&start| start >= MAGIC.len());
-    let footer =
-        start.map(|start| &body[start..]).ok_or_else(|| bad("the footer is longer than the object"))?;
-    let mut walk = Walk { cursor: Cursor::new(footer), bytes: 0, bytes_max };
+    let footer = footer_of(object).ok_or_else(|| bad("the footer is longer than the object"))?;
+    let mut walk = Walk::new(footer, bytes_max);
     match walk.structure(FILE) {
         Ok(()) => Ok(walk.bytes),
         Err(Fault::Damaged) => Err(bad("the footer is corrupt")),
@@ -154,14 +157,46 @@ pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     }
 }
 
+/// Refuses an object that consists of several files: the last one's footer would be read as that of all, and the rows of the
+/// others would be lost.
+pub(super) fn check_is_one_file(object: &[u8], bytes_max: usize) -> Result<(), Error> {
+    let mut tried = 0;
+    for at in memchr::memmem::find_iter(object, MAGIC) {
+        let end = at + MAGIC.len();
+        let Some(footer) = footer_of(&object[..end]).filter(|_| end < object.len()) else { continue };
+        let mut walk = Walk::new(footer, bytes_max);
+        let is_footer = walk.structure(FILE).is_ok() && walk.has_schema && walk.cursor.rest.is_empty();
+        tried += footer.len();
+        if is_footer || tried > JOINTS_BYTES_MAX {
+            return Err(bad(
+                "several files were put together in one object: have each written as an object of its own",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The footer of a file, which ends with its length and the magic.
+fn footer_of(file: &[u8]) -> Option<&[u8]> {
+    let (body, end) = file.split_last_chunk::<8>()?;
+    let length = end.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let start = body.len().checked_sub(length as usize).filter(|&start| start >= MAGIC.len())?;
+    Some(&body[start..])
+}
+
 struct Walk<'a> {
     cursor: Cursor<'a>,
     /// Bytes that the library will need so far.
     bytes: usize,
     bytes_max: usize,
+    has_schema: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(footer: &'a [u8], bytes_max: usize) -> Walk<'a> {
+        Walk { cursor: Cursor::new(footer), bytes: 0, bytes_max, has_schema: false }
+    }
+
     fn charge(&mut self, bytes: usize) -> Walked<()> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > self.bytes_max { Err(Fault::TooLarge) } else { Ok(()) }
@@ -190,6 +225,7 @@ impl Walk<'_> {
             Structure(fields) if kind == STRUCT => self.structure(fields),
             List(element, bytes, fields) if kind == LIST => self.list(*element, *bytes, fields),
             Schema if kind == LIST => self.schema(),
+            Encryption => Err(Fault::Refused(ENCRYPTED_PARQUET.refused())),
             _ => Err(Fault::Damaged),
         }
     }
@@ -215,6 +251,7 @@ impl Walk<'_> {
 
     /// Elements are in depth-first order, each with the number of its children.
     fn schema(&mut self) -> Walked<()> {
+        self.has_schema = true;
         let (count, kind) = whole(self.cursor.list())?;
         if kind != STRUCT || count > PARQUET_COLUMNS_MAX {
             return Err(refused(format!("a schema of {count} elements")));

@@ -26,10 +26,16 @@ pub(super) fn read(
     rows: &mut Rows<'_>,
 ) -> Result<(), Error> {
     let footer = footer::check(&object, bounds.held_bytes_max.saturating_sub(object.len()))?;
+    footer::check_is_one_file(&object, bounds.held_bytes_max.saturating_sub(object.len()))?;
     let mut charge = account.charge();
     charge.set(footer)?;
     let held = object.len() + footer;
     let metadata = ParquetMetaDataReader::new().parse_and_finish(&object)?;
+    let rows_of_groups: i64 =
+        metadata.row_groups().iter().map(RowGroupMetaData::num_rows).fold(0, i64::saturating_add);
+    if metadata.file_metadata().num_rows() > rows_of_groups {
+        return Err(bad("its footer counts more rows than its row groups have"));
+    }
     let schema = metadata.file_metadata().schema_descr();
     let tree = Tree::new(schema, bounds.record_bytes_max)?;
     let object = Arc::new(object);

@@ -225,6 +225,48 @@ fn an_empty_group_may_come_first() {
 }
 
 #[test]
+fn files_that_were_put_together_are_refused() {
+    let one = |count| {
+        object("message m { required int64 n; }", &[vec![Stored::Int64((0..count).collect()).into()]], PLAIN)
+    };
+    let (a, b, none) = (one(3), one(2), object("message m { required int64 n; }", &[], PLAIN));
+    let (packed, between) = ([gzip(&a), gzip(&b)].concat(), [&a[..], b"\n", &b].concat());
+    for joined in [[&a[..], &b].concat(), [&a[..], &none].concat(), [&none[..], &a].concat(), packed, between]
+    {
+        let (rows, result) = decode(&joined);
+        assert!(rows.is_empty());
+        assert!(result.unwrap_err().to_string().contains("several files"));
+    }
+    let text = object(
+        "message m { required binary s (UTF8); }",
+        &[vec![strings(&["PAR1PAR1", "PAR1", "PAR1"]).into()]],
+        PLAIN,
+    );
+    assert_eq!(rows(&text).len(), 3);
+}
+
+/// The object with its footer changed.
+fn with_footer(object: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let (body, end) = object.split_at(object.len() - 8);
+    let length = u32::from_le_bytes(*end.first_chunk().unwrap()) as usize;
+    let (data, footer) = body.split_at(body.len() - length);
+    let mut footer = footer.to_vec();
+    change(&mut footer);
+    [data, &footer, &u32::try_from(footer.len()).unwrap().to_le_bytes(), b"PAR1"].concat()
+}
+
+#[test]
+fn encrypted_columns_are_named() {
+    let object = object("message m { required int64 n; }", &[vec![Stored::Int64(vec![1]).into()]], PLAIN);
+    let encrypted = with_footer(&object, |footer| {
+        // Field 8, which is a structure, before the end.
+        let stop = footer.pop().unwrap();
+        footer.extend([0x0c, 16, 0, stop]);
+    });
+    assert!(matches!(decode(&encrypted).1, Err(Error::Foreign { name: "encrypted Parquet", .. })));
+}
+
+#[test]
 fn text_may_begin_like_parquet() {
     for text in ["PAR1", "PAR", "P", "PAR1 is a word", "PAR\n1", "PARTY", "PAR1PAR1"] {
         for size in 1..9 {
