@@ -255,6 +255,10 @@ fn crowdstrike(value: &BorrowedValue<'_>) -> Result<Announcement> {
     const SHAPE: &str = "a CrowdStrike FDR message";
     let bucket = text(value, "bucket").ok_or(lacks(SHAPE, "bucket"))?;
     let written = value.get_i64("timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let files = value.get_array("files").map_or(0, |files| files.len() as u64);
+    if value.get_u64("fileCount").is_some_and(|count| count > files) {
+        return Err(lacks(SHAPE, "as many files as its fileCount says"));
+    }
     let file = |file: &BorrowedValue<'_>| {
         let path = text(file, "path").ok_or(lacks(SHAPE, "a file's path"))?;
         let size = file.get_u64("size").filter(|size| *size > 0);

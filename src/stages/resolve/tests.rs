@@ -192,6 +192,19 @@ fn an_s3_write_that_cloudtrail_reports() {
 }
 
 #[test]
+fn a_crowdstrike_message_with_fewer_files_than_it_says_is_refused() {
+    let message = |count: u64, files: &str| {
+        resolve(&format!(r#"{{"bucket":"b","fileCount":{count},"files":[{files}]}}"#))
+    };
+    for (count, files) in [(4, ""), (3, r#"{"path":"a","size":1}"#)] {
+        let refused = message(count, files).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("as many files as its fileCount says"), "{refused}");
+    }
+    assert!(message(0, "").is_ok());
+    assert_eq!(message(1, r#"{"path":"a"},{"path":"b"}"#).unwrap().objects.len(), 2);
+}
+
+#[test]
 fn a_crowdstrike_message_names_many_files() {
     let body = r#"{"cid":"c","timestamp":1,"fileCount":2,"totalSize":9,"bucket":"cs-prod-s3alias","pathPrefix":"data/x",
         "files":[{"path":"data/x/part-00000.gz","size":9,"checksum":"aa"},{"path":"data/x/a+b%20.gz","size":0}]}"#;
