@@ -36,7 +36,7 @@ impl<'a> From<&'a [u8]> for Context<'a> {
 /// The meaning of a line feed inside a record's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Newlines {
-    /// There is none: the record was split at line feeds.
+    /// There is none.
     Absent,
     /// White space between JSON tokens; may become a space.
     Insignificant,

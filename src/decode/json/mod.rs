@@ -164,6 +164,7 @@ impl Json {
         }
         match self.place {
             Place::Between(Around::Top) if !self.in_array => Ok(()),
+            _ if scan::has_line_end_in_string(self.partial.held()) => Err(self.bad(0, LINE_END_IN_STRING)),
             _ => Err(self.bad(0, "the text ends inside a value")),
         }
     }
@@ -230,10 +231,15 @@ impl Json {
             return Ok(());
         }
         self.place = Place::Between(Around::Top);
-        match self.begun.take() {
-            Some(begun) => self.document.complete(&data[begun..], |document| sink(Found::Other(document))),
-            None => Ok(()),
-        }
+        let Some(begun) = self.begun.take() else { return Ok(()) };
+        let whole = self.document.complete(&data[begun..], |document| {
+            if has_line_end(document) && scan::has_line_end_in_string(document) {
+                return Err(LINE_END_IN_STRING);
+            }
+            sink(Found::Other(document));
+            Ok(())
+        })?;
+        whole.map_err(|cause| self.bad(data.len(), cause))
     }
 
     /// The path leads somewhere in this document, so nothing of it needs to be kept. What is before it is bounded as if
@@ -327,27 +333,27 @@ impl Json {
         }
         let is_outlined = !is_scalar && self.partial.held().is_empty();
         let whole = self.partial.complete(piece, |bytes| {
-            let whole = match is_scalar {
-                true => scan::is_whole_scalar(bytes),
-                false => !self.objects_only || begins_object(bytes),
-            };
-            if whole {
-                sink(match part {
-                    Part::Other => Found::Other(bytes),
-                    _ => Found::Record(Record {
-                        bytes,
-                        newlines: Newlines::Insignificant,
-                        context: Context { json: bytes, outline: is_outlined.then_some(&self.outline) },
-                    }),
-                });
+            let newlines = if has_line_end(bytes) { Newlines::Insignificant } else { Newlines::Absent };
+            if is_scalar && !scan::is_whole_scalar(bytes) {
+                return Err("neither a number nor true, false or null");
             }
-            whole
+            if !is_scalar && self.objects_only && !begins_object(bytes) {
+                return Err("an object whose first key is not in double quotes");
+            }
+            if newlines != Newlines::Absent && scan::has_line_end_in_string(bytes) {
+                return Err(LINE_END_IN_STRING);
+            }
+            sink(match part {
+                Part::Other => Found::Other(bytes),
+                _ => Found::Record(Record {
+                    bytes,
+                    newlines,
+                    context: Context { json: bytes, outline: is_outlined.then_some(&self.outline) },
+                }),
+            });
+            Ok(())
         })?;
-        match is_scalar {
-            _ if whole => Ok(()),
-            true => Err(self.bad(end, "neither a number nor true, false or null")),
-            false => Err(self.bad(end, "an object whose first key is not in double quotes")),
-        }
+        whole.map_err(|cause| self.bad(end, cause))
     }
 
     fn fault(&self, fault: Fault) -> Error {
@@ -361,6 +367,14 @@ impl Json {
         }
         Error::BadJson { offset: self.offset + pos as u64, cause }
     }
+}
+
+/// JSON writes a line feed in a string as `\n`. A line that was cut off would be joined with the next one here.
+const LINE_END_IN_STRING: &str = "a line end inside a string: either a line was cut off, or its writer does not escape line ends in strings";
+
+#[inline]
+fn has_line_end(text: &[u8]) -> bool {
+    memchr::memchr2(b'\n', b'\r', text).is_some()
 }
 
 /// A value other than an object or array begins with this byte.

@@ -51,6 +51,25 @@ fn records_of(text: &str, path: &[&str]) -> Vec<String> {
     splitted.records
 }
 
+/// JSON has no raw line end in a string: a line was cut off, or the text is not escaped.
+#[test]
+fn a_line_end_inside_a_string_is_refused() {
+    for (path, text) in [
+        (&[][..], "{\"a\":\"x\ny\"}"),
+        (&[], "{\"a\":\"x\ry\"}"),
+        (&[], "[{\"a\":1},{\"a\":{\"b\n\":1}}]"),
+        (&["r"], "{\"r\":[\"x\\\"\ny\"]}"),
+        (&["r"], "{\"x\":\"\n\"}"),
+        (&["r"], "[[\"\n\"]]"),
+        (&[], "{\"a\":1}\n{\"b\":\"cut\n{\"a\":2}\n{\"c\":3}\n{\"d\":\"\"}"),
+    ] {
+        let splitted = split(text, path);
+        assert!(matches!(splitted.result, Err(Error::BadJson { cause: LINE_END_IN_STRING, .. })), "{text}");
+        assert!(splitted.records.iter().all(|record| record == "{\"a\":1}"), "{text}");
+    }
+    assert_eq!(records_of("{\n\"a\\\"\":\r\n\"\\n\"\n}", &[]).len(), 1);
+}
+
 /// Whatever comes before the path, and whatever is wrong behind it.
 #[test]
 fn a_long_beginning_of_a_document_is_refused_however_it_is_cut() {
