@@ -56,8 +56,11 @@ impl Signs {
             Beginning::Nothing => Ok(()),
             Beginning::Document { keys, is_whole } => {
                 // A large document may have a member after its beginning.
-                let lacks = is_whole && !self.must_have.is_empty() && !has_one_of(&keys, &self.must_have);
-                let is_other = if lacks { Some(UNKNOWN) } else { self.text_only.then_some("JSON") };
+                let is_other = if is_whole && self.lacks(&keys) {
+                    Some(UNKNOWN)
+                } else {
+                    self.text_only.then_some("JSON")
+                };
                 self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
             }
             Beginning::Line(line) => self.compare(|sign| sign.begins(line), None),
@@ -72,7 +75,13 @@ impl Signs {
     #[cfg(feature = "parquet")]
     pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
         let (keys, _) = keys(row);
-        self.compare(|sign| has_one_of(&keys, &sign.members), self.text_only.then_some("Parquet"))
+        let is_other = if self.lacks(&keys) { Some(UNKNOWN) } else { self.text_only.then_some("Parquet") };
+        self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
+    }
+
+    /// True if a whole document or row has none of the sets of members that it must have.
+    fn lacks(&self, keys: &[&[u8]]) -> bool {
+        !self.must_have.is_empty() && !has_one_of(keys, &self.must_have)
     }
 
     /// `is_other` is the name for data without any signature that is not the service's.
@@ -120,7 +129,8 @@ impl Beginning<'_> {
         let inside = text.iter().take_while(|byte| is_white(**byte) || **byte == b'[').count();
         if text.get(inside) == Some(&b'{') {
             let (keys, is_whole) = keys(&text[inside..]);
-            if !keys.is_empty() {
+            let is_empty = text[inside + 1..].iter().find(|byte| !is_white(**byte)) == Some(&b'}');
+            if is_empty || !keys.is_empty() {
                 return Beginning::Document { keys, is_whole };
             }
         }
@@ -233,6 +243,14 @@ mod tests {
         }
         for start in [r#"{"b":1}"#, r#"[{"x":{"a":1}}"#] {
             assert!(signs.check(start.as_bytes()).is_err(), "{start}");
+        }
+        for lacking in ["{}", "[{}]"] {
+            assert!(signs.check(lacking.as_bytes()).is_err(), "{lacking}");
+        }
+        #[cfg(feature = "parquet")]
+        {
+            assert_eq!(signs.check_row(br#"{"a":1}"#), Ok(()));
+            assert!(signs.check_row(br#"{"x":1}"#).is_err());
         }
         for cut in [r#"{"x":1"#, r#"{"x":"long"#, r#"{"x":{"y":[1,2"#] {
             assert_eq!(signs.check(cut.as_bytes()), Ok(()), "{cut}: the rest may have it");
