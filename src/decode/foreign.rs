@@ -13,11 +13,20 @@ pub struct Foreign {
     pub cure: &'static str,
 }
 
+impl Foreign {
+    /// The error for an object of this format.
+    pub(super) fn refused(self) -> Error {
+        Error::Foreign { name: self.name, cure: self.cure }
+    }
+}
+
 const REPACK: &str =
     "have its writer compress with gzip (in Firehose: set the compression to GZIP), or not at all";
 const UNPACK: &str =
     "have its writer put each file into the bucket separately, plain or compressed with gzip";
 const CONVERT: &str = "have its writer use JSON lines, CSV or Parquet";
+const DISAGGREGATE: &str = "have the delivery stream de-aggregate them (its record deaggregation)";
+const DECODE: &str = "have its writer store the bytes themselves";
 const DECRYPT: &str = "disable encryption by the writer, and use the bucket's own (SSE-S3 or SSE-KMS)";
 
 /// Signatures at the start of the data. None of them begins a text.
@@ -40,13 +49,21 @@ const SIGNATURES: &[(&[u8], Foreign)] = &[
     (b"ARROW1\0\0", Foreign { name: "an Arrow file", cure: CONVERT }),
     (b"ElfFile\0", Foreign { name: "a Windows event log (EVTX)", cure: CONVERT }),
     (b"SQLite format 3\0", Foreign { name: "an SQLite database", cure: CONVERT }),
+    (b"\xe0\x01\0\xea", Foreign { name: "Ion", cure: CONVERT }),
+    (
+        b"\xf3\x89\x9a\xc2",
+        Foreign { name: "aggregated records of the Kinesis Producer Library", cure: DISAGGREGATE },
+    ),
+    (b"-----BEGIN PGP MESSAGE-----", Foreign { name: "a PGP message", cure: DECRYPT }),
+    // The header of gzip without a time.
+    (b"H4sIAAAAAA", Foreign { name: "gzip written as base64 text", cure: DECODE }),
 ];
 
-/// `ORC` and `PARE` begin words too: binary data must follow them.
-const BEFORE_BINARY: &[(&[u8], Foreign)] = &[
-    (b"ORC", Foreign { name: "ORC", cure: CONVERT }),
-    (b"PARE", Foreign { name: "encrypted Parquet", cure: DECRYPT }),
-];
+/// `ORC` and `PARE` begin words too: binary data must follow them, perhaps after a byte that is a line feed.
+const BEFORE_BINARY: &[(&[u8], Foreign)] =
+    &[(b"ORC", Foreign { name: "ORC", cure: CONVERT }), (b"PARE", ENCRYPTED_PARQUET)];
+
+pub(super) const ENCRYPTED_PARQUET: Foreign = Foreign { name: "encrypted Parquet", cure: DECRYPT };
 
 /// bzip2 begins with `BZh`, the level of compression, which is a digit, and one of these: the signature of a block, or
 /// of the end of a stream without blocks.
@@ -59,6 +76,15 @@ const TAR: Foreign = Foreign { name: "a tar archive", cure: UNPACK };
 const TAR_HEADER_BYTES: usize = 512;
 
 const RAW_SNAPPY: Foreign = Foreign { name: "raw snappy", cure: REPACK };
+const HADOOP_SNAPPY: Foreign = Foreign { name: "snappy in Hadoop's blocks", cure: REPACK };
+
+const CHUNKED_UPLOAD: Foreign = Foreign {
+    name: "an upload in chunks (aws-chunked) that was stored with the chunks' headers",
+    cure: "update the S3-compatible server or proxy that stored it, or have its writer upload without checksums in trailers and signed chunks",
+};
+/// The sizes of chunks are multiples of this, except the last one's.
+const CHUNK_UNIT: usize = 8 << 10;
+
 /// Number of fitting pieces that cannot be a coincidence, if the end of the block is not yet known.
 const SNAPPY_PIECES_MIN: usize = 16;
 
@@ -66,8 +92,9 @@ const SNAPPY_PIECES_MIN: usize = 16;
 pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
     let signature = SIGNATURES.iter().find(|(signature, _)| start.starts_with(signature));
     let binary = || {
-        BEFORE_BINARY.iter().find(|(word, _)| {
-            start.strip_prefix(*word).and_then(<[u8]>::first).is_some_and(|byte| is_binary(*byte))
+        BEFORE_BINARY.iter().find(|(word, _)| match start.strip_prefix(*word) {
+            Some([b'\n', byte, ..] | [byte, ..]) => is_binary(*byte),
+            _ => false,
         })
     };
     match signature.or_else(binary) {
@@ -79,7 +106,9 @@ pub(super) fn told_by_signature(start: &[u8]) -> Option<Foreign> {
 /// True if more bytes could complete a signature.
 pub(super) fn may_become_signature(start: &[u8]) -> bool {
     SIGNATURES.iter().any(|(signature, _)| signature.starts_with(start))
-        || BEFORE_BINARY.iter().any(|(word, _)| word.starts_with(start))
+        || BEFORE_BINARY
+            .iter()
+            .any(|(word, _)| word.starts_with(start) || start.strip_prefix(*word) == Some(b"\n"))
         || may_become_bzip2(start)
 }
 
@@ -107,10 +136,14 @@ pub(super) fn check_archive(start: &[u8], is_all: bool) -> Result<(), Error> {
         TAR
     } else if is_raw_snappy(start, is_all) {
         RAW_SNAPPY
+    } else if is_hadoop_snappy(start) {
+        HADOOP_SNAPPY
+    } else if is_chunked_upload(start) {
+        CHUNKED_UPLOAD
     } else {
         return Ok(());
     };
-    Err(Error::Foreign { name: found.name, cure: found.cure })
+    Err(found.refused())
 }
 
 /// Refuses supposed text by its first bytes, if it is binary. A few odd bytes do not make it binary.
@@ -152,6 +185,38 @@ fn is_raw_snappy(start: &[u8], is_all: bool) -> bool {
         rest = behind;
     }
     if is_all { rest.is_empty() && produced == length && length > 0 } else { pieces >= SNAPPY_PIECES_MIN }
+}
+
+/// True for Hadoop's blocks of snappy: the length of the content and that of the block, both in four bytes, highest first, and
+/// a block without frames.
+fn is_hadoop_snappy(start: &[u8]) -> bool {
+    let Some((header, block)) = start.split_first_chunk::<8>() else { return false };
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+    let (content, length) = (number(&header[..4]), number(&header[4..]));
+    let mut rest = block;
+    // A block may be one of several with the content.
+    let fits = length > 0 && varint(&mut rest).is_some_and(|part| part > 0 && part <= content as u64);
+    fits && is_raw_snappy(&block[..length.min(block.len())], length <= block.len())
+}
+
+/// True for the first chunk of an upload in chunks: its size as a hexadecimal number, perhaps a signature, and CRLF, before
+/// and after as many bytes.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>
+fn is_chunked_upload(start: &[u8]) -> bool {
+    let digits = start.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let size =
+        std::str::from_utf8(&start[..digits]).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+    let (Some(size), 1..=8) = (size, digits) else { return false };
+    let rest = &start[digits..];
+    if rest.starts_with(b";chunk-signature=") {
+        return true;
+    }
+    let Some(chunk) = rest.strip_prefix(b"\r\n") else { return false };
+    match chunk.get(size..) {
+        Some(behind) => size > 0 && behind.starts_with(b"\r\n"),
+        None => size.is_multiple_of(CHUNK_UNIT),
+    }
 }
 
 /// Reads a piece of snappy: the bytes it expands to, the distance that it copies from (0 for text), and its own bytes
@@ -222,15 +287,25 @@ mod tests {
     fn signatures_are_known_and_waited_for() {
         let all = SIGNATURES.iter().map(|(signature, foreign)| (signature.to_vec(), *foreign));
         let binary = BEFORE_BINARY.iter().map(|(word, foreign)| ([*word, b"\x01"].concat(), *foreign));
+        let late = BEFORE_BINARY.iter().map(|(word, foreign)| ([*word, b"\n\x06"].concat(), *foreign));
         let bzip2 = BZIP2_BLOCKS.iter().map(|block| ([b"BZh1", *block].concat(), BZIP2));
-        for (signature, foreign) in all.chain(binary).chain(bzip2) {
+        for (signature, foreign) in all.chain(binary).chain(late).chain(bzip2) {
             assert_eq!(told_by_signature(&signature), Some(foreign), "{signature:?}");
             for length in 0..signature.len() {
                 assert!(may_become_signature(&signature[..length]), "{signature:?}, {length}");
                 assert_eq!(told_by_signature(&signature[..length]), None, "{signature:?}, {length}");
             }
         }
-        for text in ["ORCHESTRATION started", "PARENT 1", "BZh is a name", "PKI", "Object", "7z ", "Rar!"] {
+        for text in [
+            "ORCHESTRATION started",
+            "ORC\nnext",
+            "PARENT 1",
+            "BZh is a name",
+            "PKI",
+            "Object",
+            "7z ",
+            "Rar!",
+        ] {
             assert_eq!(told_by_signature(text.as_bytes()), None, "{text}");
         }
     }
@@ -283,6 +358,42 @@ mod tests {
         }
         let large = encoder.compress_vec(line.repeat(90_000).as_bytes()).unwrap();
         assert_eq!(named(&large[..large.len() / 2], false), Some("raw snappy"));
+    }
+
+    #[test]
+    fn snappy_in_hadoops_blocks() {
+        let line = "2026-11-28 10:00:00 a line of a log\n";
+        for (text, parts) in [(line.to_owned(), 1), (line.repeat(7000), 1), (line.repeat(7000), 2)] {
+            let mut object = u32::try_from(text.len()).unwrap().to_be_bytes().to_vec();
+            for part in text.as_bytes().chunks(text.len().div_ceil(parts)) {
+                let block = snap::raw::Encoder::new().compress_vec(part).unwrap();
+                object.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
+                object.extend(block);
+            }
+            assert_eq!(named(&object, true), Some("snappy in Hadoop's blocks"));
+        }
+        let utf16: Vec<u8> = line.repeat(30).bytes().flat_map(|byte| [0, byte]).collect();
+        assert_eq!(named(&utf16, true), None);
+    }
+
+    #[test]
+    fn chunks_of_an_upload() {
+        let line = "2026-11-28 10:00:00 a line of a log\n";
+        let signed =
+            format!("{:x};chunk-signature={}\r\n{line}\r\n0;chunk-signature=", line.len(), "0a".repeat(32));
+        let unsigned = format!("{:x}\r\n{line}\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", line.len());
+        let large = format!("100000\r\n{}", line.repeat(1800));
+        for object in [&signed, &unsigned, &large] {
+            assert!(
+                named(object.as_bytes(), true).is_some_and(|name| name.contains("aws-chunked")),
+                "{object}"
+            );
+        }
+        for text in
+            ["20261128\r\nnext\r\n", "1f5\n", "0\r\n\r\n", "3\r\n", "deadbeef;x", "", "4\r\nabcde\r\n"]
+        {
+            assert_eq!(named(text.as_bytes(), true), None, "{text}");
+        }
     }
 
     proptest! {

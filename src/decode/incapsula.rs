@@ -12,8 +12,9 @@ use super::header::Headers;
 use super::inflate::{Level, Push, Scratch};
 use super::lines::Lines;
 use super::partial::Limit;
+use super::start::{Passed, Start};
 use super::{Account, Bounds, Error, Sink};
-use crate::base::limits::INCAPSULA_HEADER_BYTES_MAX;
+use crate::base::limits::{BINARY_LOOK_BYTES, INCAPSULA_HEADER_BYTES_MAX};
 
 /// Splits one file. A text without a header is lines.
 pub(super) struct Incapsula {
@@ -36,6 +37,8 @@ struct Body {
     scratch: Scratch,
     /// Bytes of the body so far.
     taken: u64,
+    /// The start of its text.
+    start: Start,
 }
 
 impl Incapsula {
@@ -89,7 +92,7 @@ impl Incapsula {
         let held = std::mem::take(held);
         if let Some(end) = self.end_of_header(&held)? {
             let level = Level::outermost(self.account.clone());
-            let body = Body { level, scratch: Scratch::new(), taken: 0 };
+            let body = Body { level, scratch: Scratch::new(), taken: 0, start: Start::new(true) };
             self.place = Place::Body(Box::new(body));
             self.body(&held[end..], false, sink)?;
             return self.body(rest, false, sink);
@@ -127,8 +130,28 @@ impl Incapsula {
         body.taken += data.len() as u64;
         let object_bytes = self.bounds.known_bytes(body.taken);
         let mut push = Push { scratch: &mut body.scratch, bounds: &self.bounds, object_bytes };
-        body.level.push(data, last, &mut push, &mut |text| self.lines.push(text, sink))
+        let (start, lines) = (&mut body.start, &mut self.lines);
+        let read = body.level.push(data, last, &mut push, &mut |text| match start.push(text, check_body)? {
+            Passed::Nothing => Ok(()),
+            Passed::Text(text) => lines.push(text, sink),
+            Passed::Held(held, rest) => {
+                lines.push(&held, sink)?;
+                lines.push(rest, sink)
+            }
+        });
+        if (last || read.is_err())
+            && let Some(held) = start.finish(check_body)?
+        {
+            lines.push(&held, sink)?;
+        }
+        read
     }
+}
+
+/// Checks the start of a body's text, as that of any object of lines is checked.
+fn check_body(start: &[u8]) -> Result<(), Error> {
+    foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
+    foreign::check_text(start)
 }
 
 const SEPARATOR: &[u8] = b"|==|";
@@ -203,6 +226,18 @@ mod tests {
         for size in [100, 1000, long.len()] {
             let (found, result) = split(&long, size);
             assert_eq!((found.len(), result), (INCAPSULA_HEADER_BYTES_MAX / 5 + 12, Ok(())));
+        }
+    }
+
+    #[test]
+    fn a_binary_body_is_refused() {
+        let noise: Vec<u8> = (0..3000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let long = noise.repeat(50);
+        for body in [noise.clone(), [b"\xfe", &noise[..]].concat(), long.clone(), zlib(&noise), zlib(&long)] {
+            let text = [HEADER, &body].concat();
+            for size in [1000, text.len()] {
+                assert_eq!(split(&text, size), (vec![], Err(Error::Binary)));
+            }
         }
     }
 

@@ -63,6 +63,7 @@ mod simd;
 mod snappy_blocks;
 mod sniff;
 mod split;
+mod start;
 #[cfg(test)]
 mod tests;
 pub mod text_file;

@@ -19,6 +19,7 @@ use super::partial::Limit;
 use super::pieces::{Piece, Pieces};
 use super::signs::Signs;
 use super::snappy_blocks::SnappyBlocks;
+use super::start::{Passed, Start};
 use super::utf16::{Order, Utf16};
 use super::{Account, Bounds, Error, Format, Sink};
 use crate::base::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
@@ -32,8 +33,7 @@ pub(super) struct Split {
     charset: Charset,
     /// A possible start of a byte order mark. None once the text has begun.
     mark: Option<Vec<u8>>,
-    /// The start of the text, until it is long enough to be checked. None once that is done.
-    unchecked: Option<Vec<u8>>,
+    start: Start,
     look: Look,
     /// Lines end with a lone CR.
     ends_with_cr: bool,
@@ -77,6 +77,18 @@ struct Look {
     line_ends: bool,
     /// Checks whether it is the log of another service.
     signs: Option<Arc<Signs>>,
+}
+
+impl Look {
+    /// Checks the start of a text.
+    fn at(&self, start: &[u8], ends_with_cr: &mut bool) -> Result<(), Error> {
+        foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
+        if self.binary {
+            foreign::check_text(start)?;
+        }
+        *ends_with_cr = self.line_ends && has_lone_cr_only(start);
+        self.signs.as_ref().map_or(Ok(()), |signs| signs.check(start))
+    }
 }
 
 /// Bytes of the longest mark.
@@ -130,7 +142,7 @@ impl Split {
             magic,
             charset,
             mark: Some(Vec::new()),
-            unchecked: is_looked_at.then(Vec::new),
+            start: Start::new(is_looked_at),
             look,
             ends_with_cr: false,
             beginning: Vec::new(),
@@ -284,35 +296,24 @@ impl Split {
 
     /// Checks text before any of it is a record.
     fn look_and_split(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
-        let Some(held) = &mut self.unchecked else { return self.split_utf8(text, sink) };
-        if held.is_empty() && text.len() >= BINARY_LOOK_BYTES {
-            self.unchecked = None;
-            self.look_at(&text[..BINARY_LOOK_BYTES])?;
-            return self.split_utf8(text, sink);
+        let (look, ends_with_cr) = (&self.look, &mut self.ends_with_cr);
+        match self.start.push(text, |start| look.at(start, ends_with_cr))? {
+            Passed::Nothing => Ok(()),
+            Passed::Text(text) => self.split_utf8(text, sink),
+            Passed::Held(held, rest) => {
+                self.split_utf8(&held, sink)?;
+                self.split_utf8(rest, sink)
+            }
         }
-        let (start, rest) = text.split_at(text.len().min(BINARY_LOOK_BYTES - held.len()));
-        held.extend_from_slice(start);
-        if held.len() < BINARY_LOOK_BYTES {
-            return Ok(());
-        }
-        self.check(sink)?;
-        self.split_utf8(rest, sink)
     }
 
     /// Stops waiting for more of the text.
     fn check(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
-        let Some(held) = self.unchecked.take() else { return Ok(()) };
-        self.look_at(&held)?;
-        self.split_utf8(&held, sink)
-    }
-
-    fn look_at(&mut self, start: &[u8]) -> Result<(), Error> {
-        foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
-        if self.look.binary {
-            foreign::check_text(start)?;
+        let (look, ends_with_cr) = (&self.look, &mut self.ends_with_cr);
+        match self.start.finish(|start| look.at(start, ends_with_cr))? {
+            Some(held) => self.split_utf8(&held, sink),
+            None => Ok(()),
         }
-        self.ends_with_cr = self.look.line_ends && has_lone_cr_only(start);
-        self.look.signs.as_ref().map_or(Ok(()), |signs| signs.check(start))
     }
 
     fn split_utf8(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
