@@ -64,10 +64,11 @@ impl Each {
         }
     }
 
-    fn document(&mut self, document: &[u8], max: usize, sink: &mut dyn Sink) -> Result<Outcome, Failure> {
+    fn document(&mut self, record: Record<'_>, max: usize, sink: &mut dyn Sink) -> Result<Outcome, Failure> {
+        let document = record.bytes;
         match self {
             Each::AsItIs => {
-                sink.record(json_record(document));
+                sink.record(record);
                 Ok(Outcome::Read)
             }
             Each::Other => Ok(Outcome::Other),
@@ -78,7 +79,7 @@ impl Each {
                 if reshape::write(document, shape, max, object)? {
                     sink.record(json_record(object));
                 } else {
-                    sink.record(json_record(document));
+                    sink.record(record);
                 }
                 Ok(Outcome::Read)
             }
@@ -155,7 +156,7 @@ impl Reader {
         let max = self.reserve(document.len())?;
         let outcome = match found {
             Found::Record(_) if !self.alternatives.may_be_record(document) => Outcome::Other,
-            Found::Record(_) => self.each.document(document, max, sink)?,
+            Found::Record(record) => self.each.document(record, max, sink)?,
             Found::Other(_) => Outcome::Other,
         };
         match outcome {
@@ -190,12 +191,15 @@ impl Reader {
 
     fn other(&mut self, document: &[u8], max: usize, sink: &mut dyn Sink) -> Result<(), Failure> {
         let Reader { each, alternatives, .. } = self;
-        let mut give = |record: &[u8], sink: &mut dyn Sink| match each.document(record, max, sink) {
-            Ok(Outcome::Other) => {
-                sink.record(json_record(record));
-                Ok(())
+        let mut give = |record: &[u8], sink: &mut dyn Sink| {
+            let record = json_record(record);
+            match each.document(record, max, sink) {
+                Ok(Outcome::Other) => {
+                    sink.record(record);
+                    Ok(())
+                }
+                read => read.map(drop),
             }
-            read => read.map(drop),
         };
         match alternatives.document(document, &mut give, sink)? {
             Outcome::Read => (),

@@ -21,7 +21,9 @@ const OUTLINED: usize = 64;
 /// a part of the value can begin near by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline {
+    /// The first one is that of a value that begins.
     blocks: [Container; OUTLINED],
+    /// Blocks with a known state.
     length: usize,
     has_backslash: bool,
 }
@@ -33,19 +35,6 @@ impl Default for Outline {
 }
 
 impl Outline {
-    fn clear(&mut self) {
-        self.blocks[0] = Container::default();
-        self.length = 0;
-        self.has_backslash = false;
-    }
-
-    #[inline(always)]
-    fn add(&mut self, number: usize, state: Container, backslashes: u64) {
-        self.blocks[number] = state;
-        self.length = number + 1;
-        self.has_backslash |= backslashes != 0;
-    }
-
     /// The last state that is known at or before this position of the value, and its own position.
     pub fn before(&self, position: usize) -> (Container, usize) {
         let number = (position / BLOCK).min(self.length.saturating_sub(1));
@@ -93,15 +82,22 @@ impl Container {
         let (blocks, tail) = data.as_chunks::<BLOCK>();
         let mut first = 0;
         if let Some(outline) = outline {
-            outline.clear();
             first = blocks.len().min(OUTLINED);
-            for (number, block) in blocks[..first].iter().enumerate() {
+            let (mut end, mut passed, mut backslashes) = (None, 0, 0);
+            for (block, state) in blocks[..first].iter().zip(&mut outline.blocks) {
+                *state = here;
                 let masks = masks(block);
-                outline.add(number, here, masks.backslashes);
-                if let Some(end) = here.block(masks, BLOCK, &prefix_xor) {
-                    *self = here;
-                    return Some(number * BLOCK + end);
+                backslashes |= masks.backslashes;
+                end = here.block(masks, BLOCK, &prefix_xor).map(|end| passed * BLOCK + end);
+                passed += 1;
+                if end.is_some() {
+                    break;
                 }
+            }
+            (outline.length, outline.has_backslash) = (passed, backslashes != 0);
+            if end.is_some() {
+                *self = here;
+                return end;
             }
         }
         for (number, block) in blocks.iter().enumerate().skip(first) {

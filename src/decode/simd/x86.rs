@@ -35,19 +35,22 @@ pub fn implementations() -> Vec<(&'static str, super::tests::Scan)> {
 }
 
 fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("pclmulqdq")
+    is_x86_feature_detected!("avx512bw") && has_avx2()
 }
 
 fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("pclmulqdq")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("bmi1")
 }
 
 fn scan_avx512(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
-    // SAFETY: only called after `has_avx512` has found both features.
+    // SAFETY: only called after `has_avx512` has found all features.
     unsafe { avx512(container, data, outline) }
 }
 
-#[target_feature(enable = "avx512bw,pclmulqdq")]
+#[target_feature(enable = "avx512bw,pclmulqdq,popcnt,bmi1")]
 fn avx512(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     container.scan(data, outline, |block| masks_avx512(block), |bits| prefix_xor_clmul(bits))
 }
@@ -70,11 +73,11 @@ fn masks_avx512(block: &[u8; BLOCK]) -> Masks {
 }
 
 fn scan_avx2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
-    // SAFETY: only called after `has_avx2` has found both features.
+    // SAFETY: only called after `has_avx2` has found all features.
     unsafe { avx2(container, data, outline) }
 }
 
-#[target_feature(enable = "avx2,pclmulqdq")]
+#[target_feature(enable = "avx2,pclmulqdq,popcnt,bmi1")]
 fn avx2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -> Option<usize> {
     container.scan(data, outline, |block| masks_avx2(block), |bits| prefix_xor_clmul(bits))
 }
