@@ -86,7 +86,7 @@ fn decode(object: &[u8], format: Format, bounds: Bounds, size: usize) -> Decoded
     let mut decoder = Decoder::within(format, bounds, account);
     let mut records = Vec::new();
     let mut keep = |record: Record<'_>| {
-        for part in [record.bytes, record.context] {
+        for part in [record.bytes, record.context.json] {
             records.extend((part.len() as u32).to_be_bytes());
             records.extend(part);
         }

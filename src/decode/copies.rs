@@ -42,7 +42,7 @@ mod tests {
         let (mut decoder, mut scratch) = (Decoder::new(format, Bounds::default()), Scratch::new());
         let mut made = 0;
         let mut sink = |record: crate::decode::Record<'_>| {
-            made += record.bytes.len().max(record.context.json.len()) as u64
+            made += record.bytes.len().max(record.context.json.len()) as u64;
         };
         let result = decoder.push(text.as_bytes(), true, &mut scratch, &mut sink);
         (made, result)

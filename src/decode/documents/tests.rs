@@ -18,7 +18,7 @@ fn decode_in(text: &[u8], format: &Format, size: usize, record_bytes_max: usize)
     let mut records = Vec::new();
     let string = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut sink = |record: Record<'_>| {
-        records.push((string(record.bytes), record.newlines, string(record.context.json)))
+        records.push((string(record.bytes), record.newlines, string(record.context.json)));
     };
     let mut chunks = text.chunks(size.max(1)).peekable();
     loop {
