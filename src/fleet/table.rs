@@ -198,35 +198,46 @@ impl Table {
     /// # Errors
     /// If the table cannot be written. Some of them may be written then; writing them again changes nothing.
     pub fn save(&self, lease: &Held<'_>, pending: &Pending, number: u64) -> Result<bool, Error> {
-        let account = pending.account.iter();
-        let account =
-            account.map(|account| Item::of(&pk(lease.source), ACCOUNT).with("value", text(account)));
-        let mut writes: Vec<Value> = account.map(|item| self.put(item)).collect();
-        // A checkpoint says that the events before it are known.
-        let expires = self.now().saturating_add(seconds(FLEET_SEEN_AGE));
-        for (part, seen) in pending.seen.chunks(FLEET_SEEN_PER_ITEM).enumerate() {
-            let sk = format!("{SEEN}{}/{number}/{part}", lease.epoch);
-            let latest = seen.iter().map(|seen| seen.time).max().unwrap_or_default();
-            let item = Item::of(&pk(lease.source), &sk)
-                .with("ids", dynamodb::bytes(&packed(seen)))
-                .with("latest", dynamodb::number(latest))
-                .with(EXPIRES, dynamodb::number(expires));
-            writes.push(self.put(item));
-        }
-        for (part, value) in &pending.checkpoints {
-            let (pk, sk) = (pk(lease.source), format!("{CHECKPOINT}{part}"));
-            writes.push(match value.as_str() {
-                "" => self.delete(&pk, &sk),
-                value => self.put(Item::of(&pk, &sk).with("value", text(value))),
-            });
-        }
-        if !self.write(lease, number, writes)? {
+        if !self.write(lease, number, self.writes_of(lease, pending, number))? {
             return Ok(false);
         }
         match pending.forget_before {
             Some(time) => self.forget_seen(lease, number, time),
             None => Ok(true),
         }
+    }
+
+    /// The writes of marks, in groups whose order is kept. A position comes after the events before it and after what it leaves out,
+    /// and what is no longer left out is removed at last: whoever reads the table after some of the writes repeats
+    /// something, and misses nothing. A part that says what a position leaves out has a blank in its name.
+    fn writes_of(&self, lease: &Held<'_>, pending: &Pending, number: u64) -> [Vec<Value>; 3] {
+        let pk = pk(lease.source);
+        let account =
+            pending.account.iter().map(|account| Item::of(&pk, ACCOUNT).with("value", text(account)));
+        let mut before: Vec<Value> = account.map(|item| self.put(item)).collect();
+        let expires = self.now().saturating_add(seconds(FLEET_SEEN_AGE));
+        for (part, seen) in pending.seen.chunks(FLEET_SEEN_PER_ITEM).enumerate() {
+            let latest = seen.iter().map(|seen| seen.time).max().unwrap_or_default();
+            let item = Item::of(&pk, &format!("{SEEN}{}/{number}/{part}", lease.epoch))
+                .with("ids", dynamodb::bytes(&packed(seen)))
+                .with("latest", dynamodb::number(latest))
+                .with(EXPIRES, dynamodb::number(expires));
+            before.push(self.put(item));
+        }
+        let (mut positions, mut after) = (Vec::new(), Vec::new());
+        for (part, value) in &pending.checkpoints {
+            let sk = format!("{CHECKPOINT}{part}");
+            let group = match (part.contains(' '), value.is_empty()) {
+                (true, false) => &mut before,
+                (true, true) => &mut after,
+                (false, _) => &mut positions,
+            };
+            group.push(match value.as_str() {
+                "" => self.delete(&pk, &sk),
+                value => self.put(Item::of(&pk, &sk).with("value", text(value))),
+            });
+        }
+        [before, positions, after]
     }
 
     /// Makes the table forget a source: the host that holds its lease loses it, and the source starts again from the
@@ -238,7 +249,7 @@ impl Table {
         self.between_holders(source, |nobody| {
             let items = self.query(&pk(source))?;
             let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
-            self.write(nobody, 0, keys.collect())
+            self.write(nobody, 0, [keys.collect()])
         })
     }
 
@@ -466,14 +477,19 @@ impl Table {
         let is_old = |item: &&Item| item.number("latest").is_some_and(|latest: i64| latest < before);
         let old = items.iter().filter(is_old).filter_map(|item| item.text("sk"));
         let old = old.filter(|sk| sk.starts_with(SEEN)).map(|sk| self.delete(&pk(lease.source), sk));
-        self.write(lease, number, old.collect())
+        self.write(lease, number, [old.collect()])
     }
 
-    /// Makes some writes, a transaction for as many as one can have, while the lease is held.
-    fn write(&self, lease: &Held<'_>, number: u64, writes: Vec<Value>) -> Result<bool, Error> {
-        for writes in writes.chunks(FLEET_WRITES_MAX - 1) {
+    /// Makes some writes in this order, a transaction for as many as one can have, while the lease is held.
+    fn write<const N: usize>(
+        &self,
+        lease: &Held<'_>,
+        number: u64,
+        groups: [Vec<Value>; N],
+    ) -> Result<bool, Error> {
+        for writes in chunked(groups, FLEET_WRITES_MAX - 1) {
             let mut all = vec![self.claim(lease, number)];
-            all.extend_from_slice(writes);
+            all.extend(writes);
             if !self.transact(&all)? {
                 return Ok(false);
             }
@@ -622,6 +638,25 @@ fn host(item: &Item) -> Option<Host> {
     })
 }
 
+/// Divides groups, in their order, into chunks of at most `max`. A group that fits into one is not divided.
+fn chunked<T, const N: usize>(groups: [Vec<T>; N], max: usize) -> Vec<Vec<T>> {
+    let mut chunks: Vec<Vec<T>> = vec![Vec::new()];
+    for group in groups {
+        let left = chunks.last().map_or(0, |chunk| max - chunk.len());
+        if group.len() > left && group.len() <= max {
+            chunks.push(Vec::new());
+        }
+        for item in group {
+            match chunks.last_mut().filter(|chunk| chunk.len() < max) {
+                Some(chunk) => chunk.push(item),
+                None => chunks.push(vec![item]),
+            }
+        }
+    }
+    chunks.retain(|chunk| !chunk.is_empty());
+    chunks
+}
+
 fn packed(seen: &[Seen]) -> Vec<u8> {
     let each = |seen: &Seen| [&seen.id.to_be_bytes()[..], &seen.time.to_be_bytes()[..]].concat();
     seen.iter().flat_map(each).collect()
@@ -744,6 +779,53 @@ mod tests {
     }
 
     proptest::proptest! {
+        /// A host that dies between two transactions leaves no position without the events before it and without what it leaves
+        /// out, and removes nothing before that. The few positions of a source that has no groups stay together.
+        #[test]
+        fn a_mark_that_is_written_in_part_covers_only_what_is_delivered(
+            behind in 0usize..300,
+            caught_up in 0usize..300,
+            groups in 0usize..300,
+            seen in 0usize..3 * FLEET_SEEN_PER_ITEM,
+        ) {
+            let name = |kind: &str, number: usize| format!("{kind}{number}");
+            let parts = (0..behind).map(|number| (name("behind m", number), "5".to_owned()));
+            let parts = parts.chain((0..behind).map(|number| (format!("{number} (refused)"), "a b".to_owned())));
+            let parts = parts.chain((0..caught_up).map(|number| (name("behind n", number), String::new())));
+            let parts = parts.chain((0..groups).map(|number| (name("g", number), "7".to_owned())));
+            let positions = [(String::new(), "9".to_owned()), ("place".to_owned(), String::new())];
+            let pending = Pending {
+                account: Some("1".to_owned()),
+                checkpoints: parts.chain(positions).collect(),
+                seen: vec![Seen { id: 1, time: 2 }; seen],
+                forget_before: None,
+            };
+            let lease = Held { source: "1/s/r", holder: "own", epoch: 3 };
+            let chunks = chunked(testing::nowhere().writes_of(&lease, &pending, 4), FLEET_WRITES_MAX - 1);
+            let name_of = |write: &Value| {
+                let key = write.get("Put").map_or(&write["Delete"]["Key"], |put| &put["Item"]);
+                (write.get("Delete").is_some(), key["sk"]["S"].as_str().unwrap().to_owned())
+            };
+            // How late each kind may come: what covers others has the higher number.
+            let rank = |(is_delete, sk): &(bool, String)| match sk.strip_prefix(CHECKPOINT) {
+                Some(part) if part.contains(' ') => if *is_delete { 3 } else { 1 },
+                Some(_) => 2,
+                None => 1,
+            };
+            let writes: Vec<(bool, String)> = chunks.iter().flatten().map(name_of).collect();
+            proptest::prop_assert!(writes.is_sorted_by_key(rank));
+            let items = 1 + seen.div_ceil(FLEET_SEEN_PER_ITEM) + pending.checkpoints.len();
+            proptest::prop_assert_eq!(writes.len(), items);
+            proptest::prop_assert!(chunks.iter().all(|chunk| chunk.len() < FLEET_WRITES_MAX));
+            if items < FLEET_WRITES_MAX {
+                proptest::prop_assert_eq!(chunks.len(), 1);
+            }
+            if groups + 2 < FLEET_WRITES_MAX {
+                let with = |sk: &str| chunks.iter().position(|chunk| chunk.iter().any(|write| name_of(write).1 == sk));
+                proptest::prop_assert_eq!(with(CHECKPOINT), with("checkpoint/place"));
+            }
+        }
+
         /// Events come back as they were; a cut item loses only the last of them.
         #[test]
         fn events_survive(events in proptest::collection::vec((0u128.., proptest::num::i64::ANY), 0..50), cut in 0usize..30) {

@@ -167,7 +167,8 @@ pub struct Event {
 /// The state once a page, and all before it, is delivered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// (part, position); see [`crate::ledger::Mark`].
+    /// (part, position); see [`crate::ledger::Mark`]. A part that says what the positions leave out has a blank in its name: the
+    /// shared table writes it before them.
     pub checkpoints: Vec<(String, String)>,
     /// Events of earlier times will not be read again.
     pub forget_before: Option<i64>,
