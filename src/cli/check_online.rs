@@ -308,7 +308,7 @@ fn of_table(settings: &SharedTable) -> Attempt {
         let probe = Host::new("check", BTreeSet::new());
         // A table with other keys refuses to delete, and would keep what is written.
         table.leave(&probe.id)?;
-        table.beat(&probe)?;
+        table.beat(&probe, false)?;
         table.leave(&probe.id)?;
         table.try_objects()?;
         if let Some(source) = leases.unreadable.first() {

@@ -58,8 +58,12 @@ pub struct Host {
     pub sources: BTreeSet<String>,
     /// Number of its heartbeats.
     pub beat: u64,
+    /// It ends by itself soon: it takes over nothing for good, and is not drained.
+    pub passing: bool,
     /// Somebody has asked it to take nothing new, and to give up its sources.
     pub drained: bool,
+    /// It does so since its heartbeat before.
+    pub obeys: bool,
     /// Its own figures at its heartbeat.
     pub load: Load,
 }
@@ -71,6 +75,8 @@ pub struct Load {
     pub rate: u64,
     /// Messages of its queues in flight.
     pub messages: u64,
+    /// Receives that are under way and may bring more messages.
+    pub receives: u64,
 }
 
 impl Host {
@@ -82,7 +88,9 @@ impl Host {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sources,
             beat: 0,
+            passing: false,
             drained: false,
+            obeys: false,
             load: Load::default(),
         }
     }

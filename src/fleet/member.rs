@@ -43,6 +43,8 @@ pub struct Settings {
     pub pause: Pause,
     /// Says what this host does at present.
     pub load: LoadOf,
+    /// Everything ends: nothing more is taken.
+    pub stop: Stop,
 }
 
 /// A function that says what this host does at present.
@@ -67,8 +69,8 @@ struct Shared {
     seen: Arc<telemetry::Fleet>,
     /// Distinguishes the writes of marks.
     writes: AtomicU64,
-    /// Nothing more is taken.
-    closing: Stop,
+    /// Nothing more is taken, and sources are given up as they end.
+    stop: Stop,
     /// Nothing more is done.
     closed: Stop,
 }
@@ -95,7 +97,7 @@ impl Fleet {
     /// # Errors
     /// If a thread cannot be started.
     pub fn join(settings: Settings, telemetry: &Telemetry) -> io::Result<(Fleet, Crew)> {
-        let Settings { table, name, sources, passing, destinations, claims, pause, load } = settings;
+        let Settings { table, name, sources, passing, destinations, claims, pause, load, stop } = settings;
         let health = Arc::new(Health::dispensable(format!("shared table {}", table.name())));
         let drained = Arc::new(Health::dispensable("this host"));
         telemetry.adopt(&health);
@@ -116,7 +118,7 @@ impl Fleet {
             drained,
             seen: Arc::clone(&telemetry.fleet),
             writes: AtomicU64::new(0),
-            closing: Stop::new(),
+            stop,
             closed: Stop::new(),
         });
         let mut crew = Crew::new();
@@ -151,21 +153,16 @@ impl Fleet {
         &self.0.objects
     }
 
-    /// Writes what is left, and hands over everything at once. Nothing of the sources is in flight any more.
-    pub fn close(&self, patience: Duration) {
+    /// Writes what is left, hands over everything at once, and leaves. Nothing of the sources is in flight any more. `crew` are the
+    /// threads that [`Fleet::join`] has started.
+    pub fn close(&self, crew: &Crew, patience: Duration) {
         let shared = &self.0;
-        shared.closing.stop();
         let deadline = clock::now() + patience;
-        for tenure in shared.tenures.values() {
-            tenure.end();
-            tenure.ask_to_leave();
-        }
+        shared.tenures.values().for_each(Tenure::end);
         let is_done = || shared.tenures.values().all(|tenure| tenure.held().is_none());
         while !is_done() && clock::now() < deadline {
             shared.write_marks();
-            if let Err(error) = shared.release_free(deadline) {
-                log::debug!("fleet: {error}");
-            }
+            shared.give_up(deadline);
             if !is_done() {
                 thread::sleep(FLEET_CLOSE_INTERVAL);
             }
@@ -178,11 +175,11 @@ impl Fleet {
         }
         shared.objects.close(deadline.saturating_duration_since(clock::now()));
         shared.closed.stop();
-        if clock::now() < deadline
-            && let Err(error) = shared.table.leave(&shared.host.id)
-        {
-            log::debug!("fleet: {error}");
+        // A heartbeat that is under way must not come after the removal.
+        while !crew.has_ended() && clock::now() < deadline {
+            thread::sleep(FLEET_CLOSE_INTERVAL);
         }
+        shared.leave(deadline);
     }
 }
 
@@ -239,8 +236,8 @@ impl Member {
     /// Gives leases up, and takes some.
     fn act(&mut self, began: Instant) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        if shared.closing.is_stopped() {
-            return shared.release_free(began + FLEET_ROUND);
+        if shared.stop.is_stopped() {
+            return Ok(());
         }
         // Before anything is given up: the plan is for the leases as they were read.
         let plan = self.plan(clock::now());
@@ -249,13 +246,20 @@ impl Member {
         released.and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
     }
 
-    /// Writes a heartbeat. Returns true if the one before was so long ago that others may have missed it.
+    /// Writes a heartbeat. Returns true if the one before was so long ago, or this host was removed from the table for so
+    /// long, that others may have missed it.
     fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
-        let shared = &self.shared;
+        let shared = Arc::clone(&self.shared);
         self.beat += 1;
-        shared.table.beat(&Host { beat: self.beat, load: (shared.load)(), ..shared.host.clone() })?;
+        let own = shared.at_present(self.beat);
+        // A late heartbeat must not bring back a host that has left.
+        let was_there = shared.table.beat(&own, self.beaten.is_some())?;
+        if !was_there && !shared.closed.is_stopped() {
+            shared.table.beat(&own, false)?;
+        }
         let before = self.beaten.replace(asked);
-        Ok(before.is_some_and(|before| asked.saturating_duration_since(before) >= FLEET_TERM))
+        let is_late = |before| asked.saturating_duration_since(before) >= FLEET_TERM;
+        Ok(!was_there || before.is_some_and(is_late))
     }
 
     /// The hosts and sources as people are shown them.
@@ -331,9 +335,17 @@ impl Shared {
         }
     }
 
+    /// This host as its heartbeat shows it. While it ends, no source is kept for it.
+    fn at_present(&self, beat: u64) -> Host {
+        let is_ending = self.stop.is_stopped();
+        let sources = if is_ending { BTreeSet::new() } else { self.host.sources.clone() };
+        let (obeys, load) = (self.pause.is_on(), (self.load)());
+        Host { sources, passing: self.passing || is_ending, beat, obeys, load, ..self.host.clone() }
+    }
+
     /// `until`: when the term that began with the latest heartbeat ends.
     fn take(&self, taking: &Taking, until: Instant) -> Result<(), Error> {
-        if self.closing.is_stopped() {
+        if self.stop.is_stopped() {
             return Ok(());
         }
         let source = &taking.source;
@@ -399,9 +411,34 @@ impl Shared {
         }
     }
 
+    /// Writes marks, and while everything ends gives sources up, each as soon as nothing of it is in flight: the others need not
+    /// wait for the queues.
     fn write_until_closed(&self) {
         while !self.closed.wait(FLEET_SAVE_INTERVAL) {
             self.write_marks();
+            if self.stop.is_stopped() {
+                self.give_up(clock::now() + FLEET_ROUND);
+            }
+        }
+    }
+
+    fn give_up(&self, deadline: Instant) {
+        for tenure in self.tenures.values() {
+            tenure.ask_to_leave();
+        }
+        if let Err(error) = self.release_free(deadline) {
+            log::debug!("fleet: {error}");
+        }
+    }
+
+    /// Removes this host from the table, so that the others need not wait until it is silent.
+    fn leave(&self, deadline: Instant) {
+        while clock::now() < deadline {
+            match self.table.leave(&self.host.id) {
+                Ok(()) => return,
+                Err(error) => log::debug!("fleet: {error}"),
+            }
+            thread::sleep(FLEET_CLOSE_INTERVAL);
         }
     }
 
@@ -445,24 +482,4 @@ fn each<T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::aws::Kind;
-
-    #[test]
-    fn a_call_that_fails_stops_no_other_and_the_deadline_leaves_one() {
-        let refused =
-            |number: u32| Error::setup("dynamodb:UpdateItem", &number.to_string(), Kind::BadRequest, "");
-        let calls = |deadline: Instant| {
-            let mut tried = Vec::new();
-            let done = each(1..=3, deadline, |number| {
-                tried.push(number);
-                if number < 3 { Err(refused(number)) } else { Ok(()) }
-            });
-            (tried, done.unwrap_err().to_string())
-        };
-        let now = clock::now();
-        assert_eq!(calls(now + FLEET_TERM), (vec![1, 2, 3], refused(1).to_string()));
-        assert_eq!(calls(now), (vec![1], refused(1).to_string()));
-    }
-}
+mod tests;

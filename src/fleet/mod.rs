@@ -7,7 +7,8 @@
 //! ```text
 //! pk               sk                  attributes
 //! leases           SOURCE              holder, epoch, meant, written, beat (for version 0.1.0)
-//! hosts            HOST ID             name, version, sources, beat, drained, rate, messages, expires
+//! hosts            HOST ID             name, version, sources, beat, drained, obeys, passing, rate, messages, receives,
+//!                                      expires
 //! source/SOURCE    account             value
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires

@@ -87,11 +87,12 @@ impl Table {
         Ok(self.query(HOSTS)?.iter().filter_map(host).collect())
     }
 
-    /// Writes a host's heartbeat. It leaves alone what others have asked of the host.
+    /// Writes a host's heartbeat. It leaves alone what others have asked of the host. With `must_be_there` it writes nothing if the
+    /// table does not have the host, and returns false then.
     ///
     /// # Errors
     /// If the table cannot be written.
-    pub fn beat(&self, host: &Host) -> Result<(), Error> {
+    pub fn beat(&self, host: &Host, must_be_there: bool) -> Result<bool, Error> {
         let sources = host.sources.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
         let attributes = [
             ("name", text(&host.name)),
@@ -100,9 +101,13 @@ impl Table {
             ("beat", number(host.beat)),
             ("rate", number(host.load.rate)),
             ("messages", number(host.load.messages)),
+            ("receives", number(host.load.receives)),
+            ("passing", number(u8::from(host.passing))),
+            ("obeys", number(u8::from(host.obeys))),
             (EXPIRES, number(self.now().saturating_add(seconds(FLEET_HOST_AGE)))),
         ];
-        self.set((HOSTS, &host.id), &attributes, None, &[])
+        let condition = must_be_there.then_some("attribute_exists(pk)");
+        if_allowed(self.set((HOSTS, &host.id), &attributes, condition, &[]))
     }
 
     /// Asks a host to take nothing new and to give up its sources, or to be as others again. Returns false if it has left.
@@ -630,10 +635,13 @@ fn host(item: &Item) -> Option<Host> {
         version: item.text("version")?.to_owned(),
         sources,
         beat: item.number("beat")?,
+        passing: item.number("passing") == Some(1),
         drained: item.number("drained") == Some(1),
+        obeys: item.number("obeys") == Some(1),
         load: Load {
             rate: item.number("rate").unwrap_or_default(),
             messages: item.number("messages").unwrap_or_default(),
+            receives: item.number("receives").unwrap_or_default(),
         },
     })
 }
@@ -702,8 +710,8 @@ mod tests {
 
     use super::*;
 
-    /// A heartbeat whose first calls are refused like this. Returns the number of calls.
-    fn beat_after(refusals: usize, code: &str, message: &str) -> (Result<(), Error>, usize) {
+    /// A removal whose first calls are refused like this. Returns the number of calls.
+    fn leave_after(refusals: usize, code: &str, message: &str) -> (Result<(), Error>, usize) {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
         let table = testing::at(&format!("http://{}", server.server_addr()));
         let serving = Arc::clone(&server);
@@ -720,9 +728,9 @@ mod tests {
             };
             serving.incoming_requests().enumerate().map(answer).count()
         });
-        let beaten = table.beat(&Host::new("h", BTreeSet::new()));
+        let left = table.leave("h");
         server.unblock();
-        (beaten, answering.join().unwrap())
+        (left, answering.join().unwrap())
     }
 
     #[test]
@@ -736,8 +744,8 @@ mod tests {
             (3, cancelled, "reasons [TransactionConflict, ConditionalCheckFailed]", false, 1),
             (3, "ValidationException", "", false, 1),
         ] {
-            let (beaten, made) = beat_after(refusals, code, message);
-            assert_eq!((beaten.is_ok(), made), (works, calls), "{code} {message}: {beaten:?}");
+            let (left, made) = leave_after(refusals, code, message);
+            assert_eq!((left.is_ok(), made), (works, calls), "{code} {message}: {left:?}");
         }
     }
 

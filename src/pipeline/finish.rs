@@ -67,9 +67,9 @@ impl Pipeline {
     fn end_stages(mut self, deadline: Instant, beat: &mut dyn FnMut(&Pulse)) {
         let crews: Vec<_> = self.intakes.iter().flat_map(|intake| intake.serving()).collect();
         tell_of_hanging(crews.iter().flat_map(|crew| crew.running()));
-        if let Some((fleet, _)) = &self.fleet {
+        if let Some((fleet, crew)) = &self.fleet {
             // Before calls are aborted, so that other hosts need not wait.
-            fleet.close(FLEET_CLOSE_TIMEOUT.min(left(deadline) / 2));
+            fleet.close(crew, FLEET_CLOSE_TIMEOUT.min(left(deadline) / 2));
         }
         if self.abort.is_stopped() {
             // Long polls are aborted.

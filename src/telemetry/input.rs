@@ -14,6 +14,7 @@ use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::Mutex;
 use crate::settings;
+use crate::telemetry::model::counter::Gauge;
 use crate::telemetry::model::endings::Endings;
 use crate::telemetry::model::former::Former;
 use crate::telemetry::model::groups::{
@@ -30,6 +31,8 @@ pub struct Input {
     /// Its id in the configuration, by which the ledger knows it.
     id: String,
     pub receive: ReceiveCounts,
+    /// Receives that are under way, or wait for room.
+    pub receives: Gauge,
     pub poll: PollCounts,
     pub fetch: FetchCounts,
     pub settle: SettleCounts,
@@ -161,6 +164,7 @@ impl Input {
     pub fn new(name: &str, queue_url: &str, services: &[&str]) -> Input {
         Input {
             receive: ReceiveCounts::default(),
+            receives: Gauge::default(),
             poll: PollCounts::default(),
             fetch: FetchCounts::default(),
             settle: SettleCounts::default(),

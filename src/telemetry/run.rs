@@ -310,6 +310,11 @@ impl Telemetry {
         self.inputs.iter().map(|input| input.settle.in_work.value().max(0).unsigned_abs()).sum()
     }
 
+    /// Receives of all queues that are under way: each may bring more messages.
+    pub fn receives_under_way(&self) -> u64 {
+        self.inputs.iter().map(|input| input.receives.value().max(0).unsigned_abs()).sum()
+    }
+
     /// Adds the present figures to the history, if that is due; called periodically.
     pub fn remember(&self, now: Instant, time: Timestamp) {
         self.history.look(|| self.snapshot(time), now);

@@ -79,7 +79,8 @@ impl<'a> Common<'a> {
             config.inputs.iter().zip(&clients).map(|(input, client)| account(input, client, stop)).collect();
         let ledger = ledger::open(config, job, telemetry, stop, beat)?;
         let pause = Pause::default();
-        let fleet = fleet(config, job, &http, telemetry, abort, &pause).context("cannot start a thread")?;
+        let fleet =
+            fleet(config, job, &http, telemetry, [stop, abort], &pause).context("cannot start a thread")?;
         let common = Common {
             config,
             job,
@@ -162,7 +163,7 @@ fn fleet(
     job: &Job,
     http: &Http,
     telemetry: &Arc<Telemetry>,
-    abort: &Stop,
+    [stop, abort]: [&Stop; 2],
     pause: &Pause,
 ) -> std::io::Result<Option<(Fleet, Crew)>> {
     let Some(table) = &config.globals.shared else { return Ok(None) };
@@ -170,17 +171,20 @@ fn fleet(
     let own = Arc::clone(telemetry);
     let load = move || Load {
         rate: own.history().events_per_second().unwrap_or_default().round() as u64,
+        // First: a receive that has just ended shows in its messages.
+        receives: own.receives_under_way(),
         messages: own.messages_in_flight(),
     };
     let settings = fleet::Settings {
         table: Table::new(http, table, abort),
         name: config.globals.host.clone(),
         sources: sources.map(|source| source.name.clone()).collect(),
-        passing: matches!(job, Job::Drain),
+        passing: matches!(job, Job::Drain | Job::Backfill(_)),
         destinations: ledger::scope(config).destinations(),
         claims: table.claims,
         pause: pause.clone(),
         load: Arc::new(load),
+        stop: stop.clone(),
     };
     Fleet::join(settings, telemetry).map(Some)
 }

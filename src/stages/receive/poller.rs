@@ -86,6 +86,8 @@ fn expected_body(before: usize, largest: Option<usize>, own_share: usize) -> usi
 /// One receive, for no more messages than there are free slots and room for.
 fn receive(shared: &Arc<SharedInput>) -> Result<(), crate::aws::Error> {
     let (settings, input) = (&shared.settings, &shared.settings.input);
+    // Before the look at the pause, until its messages are counted themselves.
+    let _held = settings.telemetry.receives.hold();
     let waits = &settings.telemetry.waits;
     let place = || {
         let slots = shared.slots.acquire(input.messages_per_receive as usize, &settings.stop)?;

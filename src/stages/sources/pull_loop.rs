@@ -128,7 +128,7 @@ impl PullLoop {
         loop {
             self.end_turn();
             if !self.prepare() || !self.pull_for_ever() {
-                return;
+                return self.leave();
             }
         }
     }
@@ -138,6 +138,18 @@ impl PullLoop {
         self.await_pages();
         if let Some(tenure) = &self.shared.tenure {
             tenure.end();
+        }
+    }
+
+    /// After a stop, other hosts may have the source as soon as its pages have ended. A drain keeps it, and does not take it
+    /// again.
+    fn leave(&self) {
+        let Settings { stop, abort, .. } = &*self.settings;
+        while stop.is_stopped() && !abort.is_stopped() {
+            if self.shared.state().delivery.nothing_in_work() {
+                return self.shared.tenure.iter().for_each(Tenure::end);
+            }
+            abort.wait(STOP_CHECK_INTERVAL / 4);
         }
     }
 

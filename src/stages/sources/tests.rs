@@ -587,3 +587,39 @@ fn a_listing_that_brings_nothing_and_never_ends_is_told_of() {
         input.health.trouble().is_some_and(|trouble| trouble.message.contains("brought nothing new"))
     });
 }
+
+/// Queues of the same host may take minutes to end: other hosts need not wait for them.
+#[test]
+fn a_stopped_source_can_be_given_up_when_its_last_page_has_ended() {
+    let account = Account::new();
+    *account.shared.lock().unwrap() = Some(Vec::new());
+    let (config, stop, kept) = (account.config(), Stop::new(), Arc::new(Mutex::new(None)));
+    let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+    let keep = Arc::clone(&kept);
+    let (poller, _ledger) = account.start(&config, &telemetry, &stop, false, move |_, payload, _| {
+        *keep.lock().unwrap() = Some(payload);
+    });
+    let wait = |what: &str, holds: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait("a page", &|| kept.lock().unwrap().is_some());
+    let tenure = poller.shared.tenure.clone().unwrap();
+    stop.stop();
+    tenure.ask_to_leave();
+    while tenure.take_pending().is_some() {
+        tenure.written(None);
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(tenure.leaves(), None, "a page is in flight");
+    kept.lock().unwrap().take().unwrap().work.ack.close(Outcome::Delivered);
+    wait("it can be given up", &|| {
+        if tenure.take_pending().is_some() {
+            tenure.written(None);
+        }
+        tenure.leaves() == Some(1)
+    });
+}
