@@ -782,9 +782,6 @@ pub const FLEET_CONFLICTS_MAX: u32 = 10;
 pub const FLEET_CONFLICT_WAIT: Duration = Duration::from_millis(20);
 /// Time between looks of the command `fleet` at the hosts.
 pub const FLEET_WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Time after which a drained host certainly says how many messages it has in flight: its last long poll has ended, and a heartbeat
-/// has followed.
-pub const FLEET_DRAIN_TIME: Duration = Duration::from_secs(28);
 /// Time that `fleet` waits at most until the hosts have done what it has asked.
 pub const FLEET_REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time between writes of checkpoints. What a host that dies has delivered within it is sent again.

@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> ExitCode {
 /// requested is done, or each source is polled.
 fn act(options: &Options) -> Result<(Seen, bool), String> {
     let mut watch = open(options)?;
-    let seen = watch.look()?;
+    let seen = watch.look().map_err(|error| error.to_string())?;
     match Request::of(&options.asked, &seen)? {
         Some(request) => request.carry_out(&mut watch),
         None => {

@@ -1,12 +1,15 @@
 //! What people ask of the hosts: to drain one, to let it go on, to hand a source over.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::seen::{Seen, Watch};
 use crate::aws::Error;
-use crate::base::limits::{FLEET_DRAIN_TIME, FLEET_LEASE, FLEET_REQUEST_TIMEOUT, FLEET_WATCH_INTERVAL};
+use crate::base::limits::{FLEET_LEASE, FLEET_REQUEST_TIMEOUT, FLEET_ROUND, FLEET_WATCH_INTERVAL};
+use crate::base::naming::is_under;
 use crate::base::runtime::{clock, thread};
 use crate::fleet::{Host, Table};
 
@@ -23,20 +26,37 @@ pub struct Asked {
     #[arg(long, value_name = "SOURCE", group = "request")]
     hand_over: Option<String>,
     /// The host that is to poll the source, as long as it lives
-    #[arg(long, value_name = "HOST", requires = "hand_over")]
+    #[arg(long, value_name = "HOST", requires = "hand_over", conflicts_with_all = ["drain", "resume"])]
     to: Option<String>,
 }
 
-/// Something that is asked of the hosts, by their ids.
-pub enum Request {
-    /// The host, which had this heartbeat, is to take nothing new, and to give up its sources.
-    Drain { host: String, beat: u64 },
+/// Something that is asked of the hosts.
+pub struct Request {
+    what: What,
+    /// The hosts that must hear of it, each with its heartbeat of before.
+    hearers: BTreeMap<String, u64>,
+}
+
+/// The parts of a request, with the ids of hosts.
+enum What {
+    /// The host is to take nothing new, and to give up its sources. `peers` are the hosts that have its name at present.
+    Drain { host: String, name: String, peers: Vec<String> },
     /// The host is to go on.
     Resume(String),
     /// A source is to go to a host.
     HandOver { source: String, to: String },
     /// The hosts divide a source evenly again.
     Divide(String),
+}
+
+/// How far the hosts have done what was asked.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Done,
+    /// They are at it, and this is not done.
+    Open(String),
+    /// It will not be done.
+    Hopeless(String),
 }
 
 impl Request {
@@ -47,118 +67,187 @@ impl Request {
     pub fn of(asked: &Asked, seen: &Seen) -> Result<Option<Request>, String> {
         if let Some(name) = &asked.drain {
             let host = seen.named(name)?;
-            seen.can_do_without(host)?;
-            return Ok(Some(Request::Drain { host: host.id.clone(), beat: host.beat }));
+            seen.can_drain(host)?;
+            let peers = seen.hosts.iter().map(|(peer, _)| peer).filter(|peer| peer.name == host.name);
+            let peers = peers.map(|peer| peer.id.clone()).collect();
+            let what = What::Drain { host: host.id.clone(), name: host.name.clone(), peers };
+            return Ok(Some(Request::to_hosts(what, [host])));
         }
         if let Some(name) = &asked.resume {
-            return Ok(Some(Request::Resume(seen.named(name)?.id.clone())));
+            let host = seen.named(name)?;
+            return Ok(Some(Request::to_hosts(What::Resume(host.id.clone()), [host])));
         }
         let Some(source) = asked.hand_over.clone() else { return Ok(None) };
-        if !seen.leases.known.contains_key(&source) {
-            return Err(format!("no host has ever polled {source:?}: `fleet` lists the sources"));
-        }
-        let Some(name) = &asked.to else { return Ok(Some(Request::Divide(source))) };
+        seen.can_hand_over(&source)?;
+        let Some(name) = &asked.to else {
+            let living = seen.hosts.iter().filter(|(_, alive)| *alive).map(|(host, _)| host);
+            return Ok(Some(Request::to_hosts(What::Divide(source), living)));
+        };
         let host = seen.named(name)?;
         let why = match () {
             () if host.drained => "it is drained",
+            () if host.passing => "it ends soon by itself",
             () if !host.sources.contains(&source) => "its configuration does not have it",
-            () => return Ok(Some(Request::HandOver { source, to: host.id.clone() })),
+            () => {
+                let what = What::HandOver { source, to: host.id.clone() };
+                return Ok(Some(Request::to_hosts(what, [])));
+            }
         };
         Err(format!("{} cannot poll {source}: {why}", host.id))
+    }
+
+    fn to_hosts<'h>(what: What, hearers: impl IntoIterator<Item = &'h Host>) -> Request {
+        let hearers = hearers.into_iter().map(|host| (host.id.clone(), host.beat)).collect();
+        Request { what, hearers }
     }
 
     /// Makes the request, and waits until it is done. Returns what is there then, and false if it is not done in time.
     ///
     /// # Errors
-    /// If it could not be made.
+    /// If it could not be made, or if the table cannot be used.
     pub fn carry_out(&self, watch: &mut Watch) -> Result<(Seen, bool), String> {
-        if !self.make(&watch.table).map_err(|error| error.to_string())? {
+        let (began, unsure) = (clock::now(), |error: Error| self.unsure(&error));
+        let until = began + FLEET_REQUEST_TIMEOUT;
+        if !persist(until, || self.make(&watch.table)).map_err(unsure)? {
             return Err("this host has left meanwhile: `fleet` lists those that are there".to_owned());
         }
-        self.withdraw_if_alone(watch)?;
-        let began = clock::now();
+        self.withdraw_if_alone(watch, until)?;
+        let mut left = None;
         loop {
             thread::sleep(FLEET_WATCH_INTERVAL);
-            let (looked, elapsed) = (watch.look(), clock::since(began));
-            // Its figures do not have those messages yet that it was receiving when it was asked.
-            let is_early = matches!(self, Request::Drain { .. }) && elapsed < FLEET_DRAIN_TIME;
-            let is_late = elapsed >= FLEET_REQUEST_TIMEOUT;
-            let why = match &looked {
-                Ok(seen) => self.unfinished(seen),
-                Err(error) => Some(error.clone()),
+            let seen = persist(until, || watch.look()).map_err(unsure)?;
+            let elapsed = clock::since(began);
+            let why = match self.standing(&seen, self.absence(&seen, &mut left)) {
+                Standing::Done => return Ok((seen, true)),
+                Standing::Open(_) if elapsed < FLEET_REQUEST_TIMEOUT => continue,
+                Standing::Open(why) | Standing::Hopeless(why) => why,
             };
-            let is_hopeless = looked.as_ref().is_ok_and(|seen| self.is_of_silent_host(seen));
-            match (looked, why) {
-                (Ok(seen), None) if !is_early => return Ok((seen, true)),
-                (looked, Some(why)) if is_late || is_hopeless => {
-                    let _ = writeln!(
-                        io::stderr(),
-                        "not done after {} s: {why}. The request stands; `fleet` shows how it goes on",
-                        elapsed.as_secs()
-                    );
-                    return looked.map(|seen| (seen, false));
-                }
-                _ => (),
-            }
+            let (elapsed, undo) = (elapsed.as_secs(), self.undo());
+            let _ = writeln!(
+                io::stderr(),
+                "not done after {elapsed} s: {why}. The request stands: `fleet` shows how it goes on; {undo}"
+            );
+            return Ok((seen, false));
         }
     }
 
     /// Writes the request into the table. Returns false if there is no such host or source.
     fn make(&self, table: &Table) -> Result<bool, Error> {
-        match self {
-            Request::Drain { host, .. } => table.drain(host, true),
-            Request::Resume(host) => table.drain(host, false),
-            Request::HandOver { source, to } => table.mean(source, Some(to)),
-            Request::Divide(source) => table.mean(source, None),
+        match &self.what {
+            What::Drain { host, .. } => table.drain(host, true),
+            What::Resume(host) => table.drain(host, false),
+            What::HandOver { source, to } => table.mean(source, Some(to)),
+            What::Divide(source) => table.mean(source, None),
+        }
+    }
+
+    /// An error after which nobody knows whether the request is in the table.
+    fn unsure(&self, error: &Error) -> String {
+        format!("{error}. The request may stand: `fleet` shows it; {}", self.undo())
+    }
+
+    /// The way to take the request back.
+    fn undo(&self) -> String {
+        match &self.what {
+            What::Drain { host, .. } => format!("`fleet --resume {host}` takes it back"),
+            What::Resume(host) => format!("`fleet --drain {host}` takes it back"),
+            What::HandOver { source, .. } | What::Divide(source) => {
+                format!("`fleet --hand-over {source}`, with or without `--to`, replaces it")
+            }
         }
     }
 
     /// Takes a drain back if nobody is left who could do the work: somebody may have drained another host at the same moment.
-    fn withdraw_if_alone(&self, watch: &mut Watch) -> Result<(), String> {
-        let Request::Drain { host: id, .. } = self else { return Ok(()) };
-        let seen = watch.look()?;
+    fn withdraw_if_alone(&self, watch: &mut Watch, until: Instant) -> Result<(), String> {
+        let What::Drain { host: id, .. } = &self.what else { return Ok(()) };
+        let unsure = |error: Error| self.unsure(&error);
+        let seen = persist(until, || watch.look()).map_err(unsure)?;
         let Some((host, _)) = seen.host(id) else { return Ok(()) };
         seen.can_do_without(host).or_else(|why| {
-            watch.table.drain(id, false).map_err(|error| error.to_string())?;
+            persist(until, || watch.table.drain(id, false)).map_err(unsure)?;
             Err(format!("{why} The drain is taken back: another one was asked for at the same moment, or another host has left"))
         })
     }
 
-    /// True if it is about a host that shows no sign of life: nothing more will happen.
-    fn is_of_silent_host(&self, seen: &Seen) -> bool {
-        let Request::Drain { host: id, .. } = self else { return false };
-        seen.host(id).is_some_and(|(_, alive)| !alive)
+    /// How long the host to be drained has not been in the table any more. `left` is when that was first seen.
+    fn absence(&self, seen: &Seen, left: &mut Option<Instant>) -> Duration {
+        let What::Drain { host, .. } = &self.what else { return Duration::ZERO };
+        match seen.host(host) {
+            Some(_) => Duration::ZERO,
+            None => clock::since(*left.get_or_insert_with(clock::now)),
+        }
     }
 
-    /// The reason why the hosts have not done it.
-    fn unfinished(&self, seen: &Seen) -> Option<String> {
-        match self {
-            Request::Resume(_) | Request::Divide(_) => None,
-            Request::Drain { host: id, beat } => {
-                let (host, alive) = seen.host(id)?;
-                if !alive {
-                    return Some(format!(
+    /// How far it is done. `absence`: see there.
+    fn standing(&self, seen: &Seen, absence: Duration) -> Standing {
+        if let What::Drain { host: id, name, peers } = &self.what {
+            match seen.host(id) {
+                None => return of_absent(id, seen.successor(name, peers), absence),
+                Some((_, false)) => {
+                    return Standing::Hopeless(format!(
                         "{id} has shown no sign of life for {} s. If it is dead, the others take over what it had; if it only cannot reach the \
                          table, it has not heard of the request and goes on receiving messages",
                         FLEET_LEASE.as_secs()
                     ));
                 }
-                // It reads the table after each heartbeat; the next one may have been under way.
-                if host.beat < beat + 2 {
-                    return Some(format!("{id} has not heard of it yet"));
-                }
-                let (held, messages) = (seen.held_by(host), host.load.messages);
-                let orphans = host.sources.iter().filter(|source| !seen.is_held(source)).count();
-                (held != 0 || messages != 0 || orphans != 0).then(|| {
-                    format!("{id} has {held} sources and {messages} messages in flight; {orphans} of its sources are polled by nobody")
-                })
+                Some(_) => (),
             }
-            Request::HandOver { source, to } => {
+        }
+        if let Some(host) = self.unheard(seen) {
+            return Standing::Open(format!("{host} has not heard of it yet"));
+        }
+        match &self.what {
+            What::Resume(_) | What::Divide(_) => Standing::Done,
+            What::Drain { host, .. } => {
+                seen.host(host).map_or(Standing::Done, |(host, _)| seen.drained(host))
+            }
+            What::HandOver { source, to } => {
                 let holder = seen.leases.known.get(source).and_then(|lease| seen.holder(lease));
-                let is_there = holder.is_some_and(|host| host.id == *to);
-                (!is_there)
-                    .then(|| format!("{source} is polled by {}", holder.map_or("nobody", |host| &host.id)))
+                match holder {
+                    Some(host) if host.id == *to => Standing::Done,
+                    _ => Standing::Open(format!(
+                        "{source} is polled by {}",
+                        holder.map_or("nobody", |host| &host.id)
+                    )),
+                }
             }
+        }
+    }
+
+    /// A living host that may not have heard of it. A host reads the table after each heartbeat, and its next one may have been
+    /// under way. Whether it is drained, it says itself.
+    fn unheard<'s>(&self, seen: &'s Seen) -> Option<&'s str> {
+        let may_not_know = |host: &Host, before: u64| {
+            let is_as_before = match &self.what {
+                What::Drain { .. } => !host.obeys,
+                What::Resume(_) => host.obeys,
+                What::HandOver { .. } | What::Divide(_) => false,
+            };
+            host.beat < before.saturating_add(2) || is_as_before
+        };
+        let living = seen.hosts.iter().filter(|(_, alive)| *alive).map(|(host, _)| host);
+        let mut hearers = living.filter_map(|host| Some((host, *self.hearers.get(&host.id)?)));
+        hearers.find(|(host, before)| may_not_know(host, *before)).map(|(host, _)| host.id.as_str())
+    }
+}
+
+/// The standing of a drain whose host has left. One that starts again, or has loaded a changed file, is there as another host a little later.
+fn of_absent(id: &str, successor: Option<&Host>, absence: Duration) -> Standing {
+    match successor {
+        Some(host) => {
+            Standing::Hopeless(format!("{id} has started again as {}, and is not drained", host.id))
+        }
+        None if absence < FLEET_ROUND => Standing::Open(format!("{id} has just left")),
+        None => Standing::Done,
+    }
+}
+
+/// Repeats a call until the deadline, as long as its errors may go away by themselves.
+fn persist<T>(until: Instant, mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    loop {
+        match call() {
+            Err(error) if error.is_temporary() && clock::now() < until => thread::sleep(FLEET_WATCH_INTERVAL),
+            done => return done,
         }
     }
 }
@@ -181,10 +270,63 @@ impl Seen {
         }
     }
 
+    /// The living host that has a name and is none of these.
+    fn successor(&self, name: &str, others: &[String]) -> Option<&Host> {
+        let is_new = |host: &Host| host.name == name && !host.passing && !others.contains(&host.id);
+        self.hosts.iter().find(|(host, alive)| *alive && is_new(host)).map(|(host, _)| host)
+    }
+
+    /// How far a living host that has heard of its drain has come.
+    fn drained(&self, host: &Host) -> Standing {
+        let (held, load) = (self.held_by(host), host.load);
+        let orphans = host.sources.iter().filter(|source| !self.is_held(source)).count();
+        if held != 0 || load.messages != 0 || load.receives != 0 || orphans != 0 {
+            return Standing::Open(format!(
+                "{} has {held} sources, {} messages in flight and {} receives under way; {orphans} of its sources are polled by nobody",
+                host.id, load.messages, load.receives
+            ));
+        }
+        // The others may have died or left meanwhile.
+        self.can_do_without(host).map_or_else(Standing::Hopeless, |()| Standing::Done)
+    }
+
+    /// Refuses a source whose lease is not in the table, or cannot be read.
+    fn can_hand_over(&self, source: &String) -> Result<(), String> {
+        if self.leases.known.contains_key(source) {
+            return Ok(());
+        }
+        if self.leases.unreadable.contains(source) {
+            return Err(format!(
+                "the lease of {source} cannot be read: `aws-to-devo ledger forget --input {source}` replaces it"
+            ));
+        }
+        let under: Vec<_> =
+            self.leases.known.keys().filter(|known| is_under(known, source)).cloned().collect();
+        Err(match under.is_empty() {
+            true => format!(
+                "no host has ever polled {source:?}: `fleet` lists the sources. Queues need no hand-over: all hosts that have one receive from it"
+            ),
+            false => {
+                format!("no host has ever polled {source:?}: is one of these meant? {}", under.join(", "))
+            }
+        })
+    }
+
+    /// Refuses a host that ends by itself, or whose work nobody could take over.
+    fn can_drain(&self, host: &Host) -> Result<(), String> {
+        match host.passing {
+            true => Err(format!(
+                "{} ends by itself: it is being stopped, or is a `run --drain` or a backfill. To end it now, stop it",
+                host.id
+            )),
+            false => self.can_do_without(host),
+        }
+    }
+
     /// Refuses if nobody could take over what the host does.
     fn can_do_without(&self, host: &Host) -> Result<(), String> {
-        let others =
-            self.hosts.iter().filter(|(other, alive)| *alive && other.id != host.id && !other.drained);
+        let can_work = |other: &Host| other.id != host.id && !other.drained && !other.passing;
+        let others = self.hosts.iter().filter(|(other, alive)| *alive && can_work(other));
         let others: Vec<_> = others.map(|(other, _)| other).collect();
         if others.is_empty() {
             return Err(format!(
@@ -210,6 +352,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::aws::Kind;
     use crate::fleet::{Leases, Load};
 
     fn host(id: &str, beat: u64) -> Host {
@@ -223,21 +366,129 @@ mod tests {
         Seen { table: "t".to_owned(), hosts, leases, sources: Vec::new() }
     }
 
-    /// Its figures are then those of before, which say nothing about what it does now.
-    #[test]
-    fn a_host_that_may_not_have_heard_of_it_is_not_drained() {
-        let request = Request::Drain { host: "a".to_owned(), beat: 5 };
-        let other = || (host("b", 9), true);
-        let why = |own: (Host, bool)| request.unfinished(&seen(vec![own, other()]));
-        for beat in [5, 6] {
-            assert!(why((host("a", beat), true)).unwrap().contains("has not heard"));
+    fn drain_of_a() -> Request {
+        let what = What::Drain {
+            host: "a".to_owned(),
+            name: "host".to_owned(),
+            peers: vec!["a".to_owned(), "b".to_owned()],
+        };
+        Request::to_hosts(what, [&host("a", 5)])
+    }
+
+    fn open(standing: Standing) -> String {
+        match standing {
+            Standing::Open(why) => why,
+            other => panic!("{other:?}"),
         }
-        assert_eq!(why((host("a", 7), true)), None);
-        let busy = Host { load: Load { messages: 1, ..Load::default() }, ..host("a", 7) };
-        assert!(why((busy, true)).unwrap().contains("1 messages in flight"));
-        assert!(why((host("a", 7), false)).unwrap().contains("no sign of life"));
-        assert!(request.is_of_silent_host(&seen(vec![(host("a", 7), false), other()])));
-        assert_eq!(request.unfinished(&seen(vec![other()])), None, "it has left in good order");
+    }
+
+    fn hopeless(standing: Standing) -> String {
+        match standing {
+            Standing::Hopeless(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Its figures are otherwise those of before, which say nothing about what it does now.
+    #[test]
+    fn a_host_that_does_not_say_that_it_obeys_is_not_drained() {
+        let request = drain_of_a();
+        let other = || (Host { drained: false, ..host("b", 9) }, true);
+        let standing = |own: (Host, bool)| request.standing(&seen(vec![own, other()]), Duration::ZERO);
+        let obeys = |beat| Host { obeys: true, ..host("a", beat) };
+        for deaf in [obeys(5), obeys(6), host("a", 99)] {
+            assert!(open(standing((deaf, true))).contains("has not heard"));
+        }
+        assert_eq!(standing((obeys(7), true)), Standing::Done);
+        for (load, words) in [
+            (Load { messages: 1, ..Load::default() }, "1 messages in flight"),
+            (Load { receives: 1, ..Load::default() }, "1 receives under way"),
+        ] {
+            assert!(open(standing((Host { load, ..obeys(7) }, true))).contains(words));
+        }
+        assert!(hopeless(standing((obeys(7), false))).contains("no sign of life"));
+    }
+
+    #[test]
+    fn a_drain_is_not_done_if_the_others_are_gone_by_then() {
+        let own = || (Host { obeys: true, ..host("a", 7) }, true);
+        let working = Host { drained: false, ..host("b", 9) };
+        let passing = Host { passing: true, ..working.clone() };
+        for others in [vec![], vec![(host("b", 9), true)], vec![(passing, true)]] {
+            let mut seen = seen(std::iter::once(own()).chain(others).collect());
+            seen.hosts[0].0.sources.clear();
+            assert!(
+                hopeless(drain_of_a().standing(&seen, Duration::ZERO)).contains("only host that could work")
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_that_starts_again_is_not_drained() {
+        let (request, other) = (drain_of_a(), || (host("b", 9), true));
+        let left = seen(vec![other()]);
+        assert!(open(request.standing(&left, Duration::ZERO)).contains("has just left"));
+        assert_eq!(request.standing(&left, FLEET_ROUND), Standing::Done, "it has left in good order");
+        let again = seen(vec![other(), (host("a2", 2), true)]);
+        assert!(hopeless(request.standing(&again, FLEET_ROUND)).contains("started again as a2"));
+    }
+
+    /// A command that ends says that the hosts know.
+    #[test]
+    fn a_host_goes_on_when_it_says_so() {
+        let request = Request::to_hosts(What::Resume("a".to_owned()), [&host("a", 5)]);
+        let standing = |own: Host| request.standing(&seen(vec![(own, true)]), Duration::ZERO);
+        assert!(open(standing(host("a", 6))).contains("has not heard"));
+        assert!(open(standing(Host { obeys: true, ..host("a", 7) })).contains("has not heard"));
+        assert_eq!(standing(host("a", 7)), Standing::Done);
+        let request = Request::to_hosts(What::Divide("1/s/r".to_owned()), [&host("a", 5), &host("b", 5)]);
+        let standing =
+            |b| request.standing(&seen(vec![(host("a", 7), true), (host("b", b), true)]), Duration::ZERO);
+        assert!(open(standing(6)).contains("b has not heard"));
+        assert_eq!(standing(7), Standing::Done);
+    }
+
+    #[test]
+    fn a_call_is_repeated_only_while_its_error_may_go_away() {
+        let failing = |kind: Kind| {
+            let mut calls = 0;
+            let done = persist(clock::now() + Duration::from_secs(60), || {
+                calls += 1;
+                if calls > 1 {
+                    Ok(())
+                } else {
+                    Err(Error::setup("dynamodb:UpdateItem", "t", kind.clone(), ""))
+                }
+            });
+            (done.is_ok(), calls)
+        };
+        assert_eq!(failing(Kind::Throttled), (true, 2));
+        assert_eq!(failing(Kind::Denied), (false, 1));
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_handed_over_is_refused_with_advice() {
+        let mut seen = seen(vec![(host("b", 1), true)]);
+        seen.leases.unreadable.insert("2/s/r".to_owned());
+        let refused = |source: &str| seen.can_hand_over(&source.to_owned()).unwrap_err();
+        assert!(refused("2/s/r").contains("ledger forget --input 2/s/r"));
+        assert!(refused("1/s").contains("is one of these meant? 1/s/r"));
+        assert!(refused("queue").contains("Queues need no hand-over"));
+        assert_eq!(seen.can_hand_over(&"1/s/r".to_owned()), Ok(()));
+    }
+
+    #[test]
+    fn a_host_is_only_named_with_a_hand_over() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            asked: Asked,
+        }
+        let parsed = |words: &[&str]| <Line as clap::Parser>::try_parse_from([&["fleet"], words].concat());
+        assert!(parsed(&["--hand-over", "s", "--to", "b"]).is_ok());
+        for words in [["--drain", "a"], ["--resume", "a"]] {
+            assert!(parsed(&[&words[..], &["--to", "b"]].concat()).is_err());
+        }
     }
 
     #[test]
@@ -248,6 +499,10 @@ mod tests {
         let elsewhere = Host { sources: BTreeSet::new(), ..working("b") };
         let lonely = seen(vec![(working("a"), true), (elsewhere, true)]);
         assert!(lonely.can_do_without(&lonely.hosts[0].0).unwrap_err().contains("no other host has 1/s/r"));
+        let passing = Host { passing: true, ..working("b") };
+        let beside = seen(vec![(working("a"), true), (passing, true)]);
+        assert!(beside.can_drain(&beside.hosts[0].0).unwrap_err().contains("only host that could work"));
+        assert!(beside.can_drain(&beside.hosts[1].0).unwrap_err().contains("ends by itself"));
         let two = seen(vec![(working("a"), true), (working("b"), true)]);
         assert_eq!(two.can_do_without(&two.hosts[0].0), Ok(()));
     }

@@ -35,9 +35,12 @@ impl Watch {
     }
 
     /// Looks until each host has shown a sign of life, or none for the length of a lease: then others take its sources over.
-    pub fn look(&mut self) -> Result<Seen, String> {
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub fn look(&mut self) -> Result<Seen, Error> {
         loop {
-            let (hosts, leases) = self.read().map_err(|error| error.to_string())?;
+            let (hosts, leases) = self.read()?;
             let now = clock::now();
             self.view.observe(leases.clone(), hosts, now);
             let hosts: Vec<_> = self.view.hosts(now).map(|(host, alive)| (host.clone(), alive)).collect();
@@ -81,10 +84,11 @@ impl Seen {
     pub fn text(&self) -> String {
         let mut hosts = plain(&["host", "version", "sources", "events/s", "messages in flight", "state"]);
         for (host, alive) in &self.hosts {
-            let state = match (alive, host.drained) {
-                (false, _) => "no heartbeat",
-                (true, false) => "alive",
-                (true, true) => "drained",
+            let state = match () {
+                () if !alive => "no heartbeat",
+                () if host.drained => "drained",
+                () if host.passing => "ends by itself",
+                () => "alive",
             };
             let figures =
                 [self.held_by(host).to_string(), host.load.rate.to_string(), host.load.messages.to_string()];
@@ -126,6 +130,8 @@ impl Seen {
                 "drained": host.drained,
                 "events_per_second": host.load.rate,
                 "messages_in_flight": host.load.messages,
+                "receives_under_way": host.load.receives,
+                "ends_by_itself": host.passing,
             })
         };
         let lease = |lease: &Lease| {
