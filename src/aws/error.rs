@@ -261,6 +261,12 @@ impl Error {
         }
     }
 
+    /// DynamoDB says in different words that a table has other keys.
+    fn is_of_other_keys(&self) -> bool {
+        let words = ["key element does not match the schema", "missed key schema element", "Missing the key"];
+        words.iter().any(|words| self.0.message.contains(words))
+    }
+
     fn advice_by_kind(&self) -> Option<String> {
         let Details { action, resource, endpoint, .. } = &*self.0;
         match &self.0.kind {
@@ -280,6 +286,9 @@ impl Error {
             Kind::NotFound if action.starts_with("dynamodb:") => Some(self.or_wrong_region(&format!(
                 "Is {resource} spelled correctly, and in this account and region? `aws-to-devo cloudformation` makes it"
             ))),
+            Kind::BadRequest if action.starts_with("dynamodb:") && self.is_of_other_keys() => Some(format!(
+                "The keys of {resource} must be `pk` and `sk`, both texts: `aws-to-devo cloudformation` makes such a table"
+            )),
             Kind::Redirect { region: None } => Some("The bucket is in another region: set it".to_owned()),
             Kind::Redirect { region: Some(region) } => Some(format!("The bucket is in {region}")),
             Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(

@@ -774,6 +774,8 @@ pub const FLEET_TERM: Duration = Duration::from_secs(18);
 pub const FLEET_INTERVAL: Duration = Duration::from_secs(4);
 /// Limit of one call to the table: several heartbeats must fit into a lease.
 pub const FLEET_CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Limit of one attempt of a command, on which no lease depends.
+pub const FLEET_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after a heartbeat at which a host begins no more calls that take or give up leases: the next heartbeat is due.
 pub const FLEET_ROUND: Duration = Duration::from_secs(8);
 /// Attempts at a call that meets a transaction of another one.

@@ -214,7 +214,7 @@ fn ledgers(options: &Options, config: &Config) -> Result<Ledgers, String> {
 fn shared_table(config: &Config) -> Result<Option<Table>, String> {
     let Some(settings) = &config.globals.shared else { return Ok(None) };
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    Ok(Some(Table::new(&http, settings, &Stop::new())))
+    Ok(Some(Table::new(&http, settings, &Stop::new()).patient()))
 }
 
 /// Opens this collector's ledger. None if there is none yet.

@@ -73,6 +73,6 @@ fn open(options: &Options) -> Result<Watch, String> {
     };
     let sources = config.sources.iter().map(|source| source.name.clone()).collect();
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    let table = Table::new(&http, settings, &Stop::new());
+    let table = Table::new(&http, settings, &Stop::new()).patient();
     Ok(Watch::new(table, sources))
 }

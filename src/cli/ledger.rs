@@ -149,7 +149,10 @@ fn forget(choice: &Choice) -> Result<String, String> {
             filter.input
         ));
     }
-    text.push_str(&forget_shared(&config, &filter, &replaced)?);
+    let shared = forget_shared(&config, &filter, &replaced);
+    text.push_str(&shared.map_err(|error| {
+        format!("{error}. The local ledger has forgotten, and the shared table perhaps in part: run the command again")
+    })?);
     Ok(text)
 }
 
@@ -176,7 +179,7 @@ fn replaced(config: &Config, filter: &Filter, store: &Store) -> Result<BTreeSet<
 fn shared_table(config: &Config) -> Result<Option<Table>, String> {
     let Some(settings) = &config.globals.shared else { return Ok(None) };
     let http = Http::new(1).map_err(|error| error.to_string())?;
-    Ok(Some(Table::new(&http, settings, &Stop::new())))
+    Ok(Some(Table::new(&http, settings, &Stop::new()).patient()))
 }
 
 /// Makes the shared table forget the chosen objects, and without a part of a name also the sources.

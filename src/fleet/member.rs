@@ -462,7 +462,7 @@ impl Shared {
 
     fn lost(&self, tenure: &Tenure, epoch: u64) {
         log::warn!(
-            "fleet: {0} is no longer this host's: another host has taken {0} over, because this one did not renew its lease in time, or its lease in the table was changed; what was not recorded is sent again there",
+            "fleet: {} is no longer this host's: its lease was taken over by another host because this one did not renew it in time, or was changed in the table (`ledger forget`, `ledger import`, by hand); what was not recorded is sent again by whoever polls it next",
             tenure.source()
         );
         tenure.lost(epoch);

@@ -10,6 +10,7 @@
 //! hosts            HOST ID             name, version, sources, beat, drained, obeys, passing, rate, messages, receives,
 //!                                      expires
 //! source/SOURCE    account             value
+//! source/SOURCE    note                value
 //! source/SOURCE    checkpoint/PART     value
 //! source/SOURCE    seen/EPOCH/NUMBER   ids, latest, expires
 //! object/PLACE     ETAG                holder, epoch, records, delivered, reason, expires and more
@@ -53,6 +54,6 @@ pub use lease::{Host, Lease, Leases, Load, NOBODY};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{EXPIRES, Key, Record};
-pub use table::{Known, Table};
+pub use table::{Known, Note, Table};
 pub use tenure::{Tenure, Trouble};
 pub use view::View;

@@ -16,12 +16,9 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// True if there is nothing to write.
+    /// True if there is nothing to write. An account waits for the first step.
     pub fn is_empty(&self) -> bool {
-        self.account.is_none()
-            && self.checkpoints.is_empty()
-            && self.seen.is_empty()
-            && self.forget_before.is_none()
+        self.checkpoints.is_empty() && self.seen.is_empty() && self.forget_before.is_none()
     }
 
     /// Adds a later mark.

@@ -12,9 +12,9 @@ use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request, Unusable};
 use crate::base::limits::{
-    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_CONFLICT_WAIT, FLEET_CONFLICTS_MAX,
-    FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM, FLEET_WRITES_MAX,
-    LEDGER_AGE_MAX, POLL_SEEN_MAX,
+    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_COMMAND_TIMEOUT, FLEET_CONFLICT_WAIT,
+    FLEET_CONFLICTS_MAX, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM,
+    FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
 };
 use crate::base::runtime::thread;
 use crate::base::stop::Stop;
@@ -26,6 +26,7 @@ const HOSTS: &str = "hosts";
 const CHECKPOINT: &str = "checkpoint/";
 const SEEN: &str = "seen/";
 const ACCOUNT: &str = "account";
+const NOTE: &str = "note";
 /// Bytes of a delivered event in an item: its id and its time, both big-endian.
 const SEEN_BYTES: usize = 24;
 
@@ -35,12 +36,25 @@ pub struct Known {
     pub polled: Polled,
     /// The account of the checkpoints. None: the table does not name it.
     pub account: Option<String>,
+    /// The latest command about it.
+    pub note: Option<Note>,
+}
+
+/// A note that a command leaves at a source in the table, for hosts and for other commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// It was forgotten: hosts whose own ledgers know it forget it, too. It is over as soon as the table names an account again.
+    Forgotten,
+    /// An import of it has not come to its end.
+    Importing,
 }
 
 /// The shared table. Clones share connections and credentials.
 #[derive(Clone)]
 pub struct Table {
     client: Client,
+    /// Calls are repeated, and have time.
+    is_patient: bool,
     endpoint: String,
     name: String,
     /// For people.
@@ -56,7 +70,12 @@ impl Table {
 
     fn of(client: Client, name: &str) -> Table {
         let (endpoint, resource) = (client.endpoint(Service::DynamoDb), format!("table {name}"));
-        Table { client, endpoint, name: name.to_owned(), resource }
+        Table { client, is_patient: false, endpoint, name: name.to_owned(), resource }
+    }
+
+    /// A copy for work that no lease waits for: its calls have the usual attempts, and time.
+    pub fn patient(&self) -> Table {
+        Table { is_patient: true, ..self.clone() }
     }
 
     pub fn name(&self) -> &str {
@@ -246,26 +265,32 @@ impl Table {
     }
 
     /// Makes the table forget a source: the host that holds its lease loses it, and the source starts again from the
-    /// beginning. A lease that cannot be read is replaced.
+    /// beginning, also on a host whose own ledger knows it. A lease that cannot be read is replaced.
     ///
     /// # Errors
     /// If the table cannot be used. The source may be partly forgotten then; the next holder reads that again.
     pub fn forget(&self, source: &str) -> Result<(), Error> {
         self.between_holders(source, |nobody| {
             let items = self.query(&pk(source))?;
-            let keys = items.iter().filter_map(|item| item.text("sk")).map(|sk| self.delete(&pk(source), sk));
-            self.write(nobody, 0, [keys.collect()])
+            let keys = items.iter().filter_map(|item| item.text("sk")).filter(|sk| *sk != NOTE);
+            let keys = keys.map(|sk| self.delete(&pk(source), sk)).collect();
+            self.write(nobody, 0, [vec![self.note(source, Note::Forgotten)], keys])
         })
     }
 
     /// Adds checkpoints, their account and delivered events to a source: the host that holds its lease loses it, and goes on with them.
     ///
     /// # Errors
-    /// If the table cannot be used. Some of them may be written then.
+    /// If the table cannot be used. Some of them may be written then: the table says so, and no host polls the source until they are
+    /// restored again.
     pub fn restore(&self, source: &str, known: Known) -> Result<(), Error> {
-        let Known { polled: Polled { checkpoints, seen, .. }, account } = known;
+        let Known { polled: Polled { checkpoints, seen, .. }, account, .. } = known;
         let pending = Pending { account, checkpoints, seen, forget_before: None };
-        self.between_holders(source, |nobody| self.save(nobody, &pending, 0))
+        self.between_holders(source, |nobody| {
+            Ok(self.write(nobody, 0, [vec![self.note(source, Note::Importing)]])?
+                && self.save(nobody, &pending, 0)?
+                && self.write(nobody, 0, [vec![self.delete(&pk(source), NOTE)]])?)
+        })
     }
 
     /// Takes a source's lease for nobody, and changes the source before a host can take it.
@@ -517,6 +542,10 @@ impl Table {
         }})
     }
 
+    fn note(&self, source: &str, note: Note) -> Value {
+        self.put(Item::of(&pk(source), NOTE).with("value", text(note.name())))
+    }
+
     fn put(&self, item: Item) -> Value {
         json!({"Put": {"TableName": self.name, "Item": item.into_value()}})
     }
@@ -543,9 +572,11 @@ impl Table {
         request: Request,
         mut read: impl FnMut(&[u8]) -> Result<T, Unusable>,
     ) -> Result<T, Error> {
-        let (response_timeout, time_limit) = (FLEET_CALL_TIMEOUT, Some(FLEET_CALL_TIMEOUT));
-        let request = Request { response_timeout, time_limit, ..request };
-        let client = self.client.tried_once();
+        let (client, limit) = match self.is_patient {
+            true => (self.client.clone(), FLEET_COMMAND_TIMEOUT),
+            false => (self.client.tried_once(), FLEET_CALL_TIMEOUT),
+        };
+        let request = Request { response_timeout: limit, time_limit: Some(limit), ..request };
         for _ in 1..FLEET_CONFLICTS_MAX {
             match client.call_and_read(&request, &mut read) {
                 Err(error) if error.is_conflict() => thread::sleep(FLEET_CONFLICT_WAIT),
@@ -563,6 +594,19 @@ impl Table {
     pub fn now(&self) -> i64 {
         let now: SystemTime = self.client.clock().now();
         now.duration_since(UNIX_EPOCH).map_or(0, seconds)
+    }
+}
+
+impl Note {
+    fn name(self) -> &'static str {
+        match self {
+            Note::Forgotten => "forgotten",
+            Note::Importing => "importing",
+        }
+    }
+
+    fn of(name: &str) -> Option<Note> {
+        [Note::Forgotten, Note::Importing].into_iter().find(|note| note.name() == name)
     }
 }
 
@@ -616,6 +660,8 @@ fn known(items: &[Item]) -> Known {
             known.polled.checkpoints.insert(part.to_owned(), value());
         } else if sk == ACCOUNT {
             known.account = Some(value());
+        } else if sk == NOTE {
+            known.note = Note::of(&value());
         } else if sk.starts_with(SEEN) {
             known.polled.seen.extend(unpacked(&item.bytes("ids").unwrap_or_default()));
         }
@@ -703,7 +749,6 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use tiny_http::{Header, Response, Server};
@@ -747,6 +792,79 @@ mod tests {
             let (left, made) = leave_after(refusals, code, message);
             assert_eq!((left.is_ok(), made), (works, calls), "{code} {message}: {left:?}");
         }
+    }
+
+    /// A table without items. It refuses the call with this number, if there is one. Returns what the calls were made with.
+    fn calls_of<T>(refused: Option<usize>, act: impl FnOnce(&Table) -> T) -> (T, Vec<Value>) {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let table = testing::at(&format!("http://{}", server.server_addr()));
+        let serving = Arc::clone(&server);
+        let answering = std::thread::spawn(move || {
+            let id = Header::from_bytes("x-amzn-RequestId", "R1").unwrap();
+            let answer = |(number, mut request): (usize, tiny_http::Request)| {
+                let body: Value = serde_json::from_reader(request.as_reader()).unwrap();
+                let answer = match body.get("TransactItems") {
+                    _ if Some(number) == refused => {
+                        Response::from_string(r#"{"__type": "ThrottlingException"}"#).with_status_code(400)
+                    }
+                    Some(_) => Response::from_string("{}"),
+                    None => Response::from_string(r#"{"Items": []}"#),
+                };
+                request.respond(answer.with_header(id.clone())).unwrap();
+                body
+            };
+            serving.incoming_requests().enumerate().map(answer).collect()
+        });
+        let done = act(&table);
+        server.unblock();
+        (done, answering.join().unwrap())
+    }
+
+    /// The next import must not take a part of the checkpoints for all of them, nor a host.
+    #[test]
+    fn an_import_that_ends_too_early_is_noted() {
+        let parts = (0..250).map(|number| (number.to_string(), "1".to_owned()));
+        let polled = Polled { checkpoints: parts.collect(), ..Polled::default() };
+        let known = || Known { polled: polled.clone(), ..Known::default() };
+        let notes = |calls: &[Value]| -> Vec<(usize, &'static str)> {
+            let kind = |write: &Value| {
+                ["Put", "Delete"].into_iter().find(|kind| {
+                    let key = if *kind == "Put" { &write["Put"]["Item"] } else { &write["Delete"]["Key"] };
+                    key["sk"]["S"] == NOTE
+                })
+            };
+            let kinds = calls.iter().enumerate().filter_map(|(number, call)| {
+                Some((number, call["TransactItems"].as_array()?.iter().find_map(kind)?))
+            });
+            kinds.collect()
+        };
+        // The leases are read, and one is taken.
+        let (restored, calls) = calls_of(None, |table| table.restore("s", known()));
+        restored.unwrap();
+        assert_eq!((notes(&calls), calls.len()), (vec![(2, "Put"), (6, "Delete")], 7));
+        for refused in 3..6 {
+            let (restored, calls) = calls_of(Some(refused), |table| table.restore("s", known()));
+            assert_eq!((restored.is_err(), notes(&calls)), (true, vec![(2, "Put")]), "{refused}");
+        }
+        let item = Item::of("source/s", NOTE).with("value", text(Note::Importing.name()));
+        assert_eq!(super::known(&[item]).note, Some(Note::Importing));
+    }
+
+    #[test]
+    fn a_source_that_is_forgotten_is_noted_before_anything_is_removed() {
+        let (forgotten, calls) = calls_of(None, |table| table.forget("s"));
+        forgotten.unwrap();
+        let writes = calls.last().unwrap()["TransactItems"].as_array().unwrap();
+        assert_eq!(writes[1]["Put"]["Item"]["value"], text("forgotten"));
+    }
+
+    /// A lease needs the answer now, a command needs it at all.
+    #[test]
+    fn a_command_repeats_a_throttled_call_and_a_host_does_not() {
+        let (hosts, calls) = calls_of(Some(0), |table| table.hosts());
+        assert_eq!((hosts.is_err(), calls.len()), (true, 1));
+        let (hosts, calls) = calls_of(Some(0), |table| table.patient().hosts());
+        assert_eq!((hosts.is_ok(), calls.len()), (true, 2));
     }
 
     /// The writes of the transaction that takes a lease.

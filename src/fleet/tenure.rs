@@ -122,7 +122,7 @@ impl Tenure {
         let is_kin = |name: &&String| **name != self.0.source && is_under(name, source);
         let leases = self.0.table.leases()?;
         let load = |name: &String| {
-            let Known { polled, account } = self.0.table.load(name)?;
+            let Known { polled, account, .. } = self.0.table.load(name)?;
             Ok(Kin { source: name.clone(), account, checkpoints: polled.checkpoints })
         };
         leases.known.keys().chain(&leases.unreadable).filter(is_kin).map(load).collect()
@@ -323,6 +323,17 @@ mod tests {
         let (_, both) = tenure.take_pending().unwrap();
         assert_eq!(both.checkpoints[""], "b");
         assert_eq!(both.seen.iter().map(|seen| seen.id).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    /// A table with an account but no checkpoint looks as if nobody had to forget the source.
+    #[test]
+    fn an_account_is_not_written_before_a_step() {
+        let tenure = tenure();
+        tenure.grant(1, later());
+        tenure.belongs_to("123456789012");
+        assert!(tenure.take_pending().is_none());
+        tenure.record(&mark("a", &[]));
+        assert_eq!(tenure.take_pending().unwrap().1.account.as_deref(), Some("123456789012"));
     }
 
     #[test]

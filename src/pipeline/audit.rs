@@ -121,7 +121,8 @@ impl Settings {
             return Ok(None);
         }
         let window = self.window(clock::timestamp())?;
-        let shared = self.shared.as_ref().map(|table| fleet::copied(table, destinations)).transpose()?;
+        let shared =
+            self.shared.as_ref().map(|table| fleet::copied(&table.patient(), destinations)).transpose()?;
         let looks = std::iter::once(look).chain(shared).collect();
         let knowledge = Live { looks, ledger: &self.ledger };
         let judge = Judge { inputs: &self.inputs, knowledge: &knowledge };

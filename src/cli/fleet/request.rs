@@ -49,6 +49,15 @@ enum What {
     Divide(String),
 }
 
+/// The notes of a wait for a drain.
+#[derive(Default)]
+struct Course {
+    /// When the host was first not in the table any more.
+    left: Option<Instant>,
+    /// The heartbeats when it was first done.
+    beats: Option<BTreeMap<String, u64>>,
+}
+
 /// How far the hosts have done what was asked.
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
@@ -112,12 +121,12 @@ impl Request {
             return Err("this host has left meanwhile: `fleet` lists those that are there".to_owned());
         }
         self.withdraw_if_alone(watch, until)?;
-        let mut left = None;
+        let mut course = Course::default();
         loop {
             thread::sleep(FLEET_WATCH_INTERVAL);
             let seen = persist(until, || watch.look()).map_err(unsure)?;
             let elapsed = clock::since(began);
-            let why = match self.standing(&seen, self.absence(&seen, &mut left)) {
+            let why = match self.standing_by_now(&seen, &mut course) {
                 Standing::Done => return Ok((seen, true)),
                 Standing::Open(_) if elapsed < FLEET_REQUEST_TIMEOUT => continue,
                 Standing::Open(why) | Standing::Hopeless(why) => why,
@@ -169,16 +178,27 @@ impl Request {
         })
     }
 
-    /// How long the host to be drained has not been in the table any more. `left` is when that was first seen.
-    fn absence(&self, seen: &Seen, left: &mut Option<Instant>) -> Duration {
-        let What::Drain { host, .. } = &self.what else { return Duration::ZERO };
-        match seen.host(host) {
+    /// How far it is done by now. A drain is done when every living host has beaten since: one that has died just before looks alive.
+    fn standing_by_now(&self, seen: &Seen, course: &mut Course) -> Standing {
+        let What::Drain { host, .. } = &self.what else { return self.standing(seen, Duration::ZERO) };
+        let absence = match seen.host(host) {
             Some(_) => Duration::ZERO,
-            None => clock::since(*left.get_or_insert_with(clock::now)),
+            None => clock::since(*course.left.get_or_insert_with(clock::now)),
+        };
+        let standing = self.standing(seen, absence);
+        if standing != Standing::Done {
+            return standing;
+        }
+        let living = || seen.hosts.iter().filter(|(_, alive)| *alive).map(|(host, _)| host);
+        let beats =
+            course.beats.get_or_insert_with(|| living().map(|host| (host.id.clone(), host.beat)).collect());
+        match living().find(|host| beats.get(&host.id) == Some(&host.beat)) {
+            Some(host) => Standing::Open(format!("{} has shown no sign of life since", host.id)),
+            None => Standing::Done,
         }
     }
 
-    /// How far it is done. `absence`: see there.
+    /// How far it is done. `absence` is how long the host to be drained has not been in the table.
     fn standing(&self, seen: &Seen, absence: Duration) -> Standing {
         if let What::Drain { host: id, name, peers } = &self.what {
             match seen.host(id) {
@@ -421,6 +441,18 @@ mod tests {
                 hopeless(drain_of_a().standing(&seen, Duration::ZERO)).contains("only host that could work")
             );
         }
+    }
+
+    #[test]
+    fn a_drain_waits_for_a_sign_of_life_of_the_others() {
+        let own = |beat| (Host { obeys: true, ..host("a", beat) }, true);
+        let other = |beat, alive| (Host { drained: false, ..host("b", beat) }, alive);
+        let (request, mut course) = (drain_of_a(), Course::default());
+        let mut standing = |hosts| request.standing_by_now(&seen(hosts), &mut course);
+        assert!(open(standing(vec![own(7), other(3, true)])).contains("no sign of life since"));
+        assert!(open(standing(vec![own(8), other(3, true)])).contains("b has shown no sign of life since"));
+        assert!(open(standing(vec![own(12), other(3, false)])).contains("polled by nobody"));
+        assert_eq!(standing(vec![own(12), other(4, true)]), Standing::Done);
     }
 
     #[test]

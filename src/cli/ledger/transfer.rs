@@ -14,7 +14,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::fleet::Known;
+use crate::fleet::{Known, Note};
 use crate::ledger::covers;
 use crate::pipeline;
 use crate::settings::Config;
@@ -52,7 +52,14 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
         put(&Line::Object(entry))
     })?;
     for source in &sources {
-        Line::of_source(source, &ledger.polled(source)?).iter().try_for_each(&mut put)?;
+        let known = ledger.polled(source)?;
+        if known.note == Some(Note::Importing) {
+            return Err(format!(
+                "an import of {source} into {} has not come to its end: run it again before an export. Nothing was exported",
+                ledger.name()
+            ));
+        }
+        Line::of_source(source, &known).iter().try_for_each(&mut put)?;
     }
     put(&Line::End { lines: lines.get() })?;
     out.into_inner().map_err(|error| failed(error.into_error()))?.finish(file).map_err(failed)?;
@@ -69,10 +76,22 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
 pub fn import(config: &Config, file: &Path) -> Result<String, String> {
     let sources = check(file).map_err(|error| format!("{error}. Nothing was imported"))?;
     let (mut ledger, destinations) = open(config)?;
+    let counts = add(&mut *ledger, &destinations, file, sources);
+    let again = "Run the import again: what is there already is left out, and the rest is added";
+    Ok(counts.map_err(|error| format!("{error}. {again}"))?.text(&ledger.name()))
+}
+
+/// Adds the objects of a file, and the sources in it.
+fn add(
+    ledger: &mut dyn Ledger,
+    destinations: &str,
+    file: &Path,
+    sources: BTreeMap<String, Known>,
+) -> Result<Counts, String> {
     let mut counts = Counts::default();
     each_line(file, &mut |line, _| {
         let Line::Object(entry) = line else { return Ok(()) };
-        if !covers(&entry.outputs, &destinations) {
+        if !covers(&entry.outputs, destinations) {
             counts.of_others += 1;
             return Ok(());
         }
@@ -84,14 +103,16 @@ pub fn import(config: &Config, file: &Path) -> Result<String, String> {
         Ok(())
     })?;
     for (source, known) in sources {
-        if ledger.polled(&source)?.polled.checkpoints.is_empty() {
+        let before = ledger.polled(&source)?;
+        // An earlier import may have ended before all of its checkpoints were written.
+        if before.polled.checkpoints.is_empty() || before.note == Some(Note::Importing) {
             ledger.set_source(&source, known)?;
             counts.sources.push(source);
         } else {
             counts.kept.push(source);
         }
     }
-    Ok(counts.text(&ledger.name()))
+    Ok(counts)
 }
 
 /// Reads a whole file, and returns the sources in it.
@@ -259,6 +280,59 @@ mod tests {
         refused(format!("{LINES}{}\n", lines[0]).as_bytes(), "line 4: line 3 was the last one");
         refused(format!("{}\nrubbish\n", lines[0]).as_bytes(), "line 2: this is no line");
         refused(b"{\"end\":\xff}\n", "line 1");
+    }
+
+    /// A ledger with one source, which a command has left like this.
+    struct Half {
+        known: Known,
+        is_set: bool,
+    }
+
+    impl Ledger for Half {
+        fn name(&self) -> String {
+            "the ledger".to_owned()
+        }
+
+        fn objects(&self, _: &mut dyn FnMut(lines::Entry) -> Result<(), String>) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn sources(&self) -> Result<Vec<String>, String> {
+            Ok(vec!["1/a/b".to_owned()])
+        }
+
+        fn polled(&self, _: &str) -> Result<Known, String> {
+            let (polled, account) = (self.known.polled.clone(), None);
+            Ok(Known { polled, account, note: self.known.note })
+        }
+
+        fn add_object(&mut self, _: lines::Entry) -> Result<Added, String> {
+            Ok(Added::Known)
+        }
+
+        fn set_source(&mut self, _: &str, _: Known) -> Result<(), String> {
+            self.is_set = true;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_import_completes_an_earlier_one_and_keeps_what_a_host_has_written() {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(&file, LINES).unwrap();
+        for (part, note, is_set) in [
+            (None, None, true),
+            (Some("p"), None, false),
+            (Some("p"), Some(Note::Forgotten), false),
+            (Some("p"), Some(Note::Importing), true),
+        ] {
+            let mut known = Known { note, ..Known::default() };
+            known.polled.checkpoints.extend(part.map(|part| (part.to_owned(), "5".to_owned())));
+            let mut ledger = Half { known, is_set: false };
+            let sources = check(file.path()).unwrap();
+            let counts = add(&mut ledger, "", file.path(), sources).unwrap();
+            assert_eq!((ledger.is_set, counts.sources.len()), (is_set, usize::from(is_set)), "{note:?}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::base::limits::{
 use crate::base::runtime::{clock, thread};
 use crate::base::text::one_line;
 use crate::decode::Decoder;
-use crate::fleet::{Known, Tenure, Trouble};
+use crate::fleet::{Known, Note, Tenure, Trouble};
 use crate::handoff::{Payload, PullingId, Work, WorkSource};
 use crate::ledger::{Mark, Polled};
 use crate::services::Definition;
@@ -218,7 +218,7 @@ impl PullLoop {
     }
 
     fn learn(&mut self) -> Result<(), (String, bool)> {
-        let (Known { mut polled, account }, is_own) = self.known()?;
+        let (Known { mut polled, account, .. }, is_own) = self.known()?;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
         self.refuse_others(account.as_deref())?;
         let has_inherited = self.inherit(&mut polled.checkpoints)?;
@@ -239,9 +239,12 @@ impl PullLoop {
         let own = self.settings.ledger.polled(&self.shared.name);
         let own = own.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
         let (known, is_own, place) = match &self.shared.tenure {
-            None => (Known { polled: own, account: None }, true, "the ledger".to_owned()),
+            None => (Known { polled: own, ..Known::default() }, true, "the ledger".to_owned()),
             Some(tenure) => {
                 let shared = tenure.load().map_err(|error| (error.to_string(), !error.is_temporary()))?;
+                if shared.note == Some(Note::Importing) {
+                    return Err((self.half_imported(tenure.table()), true));
+                }
                 let (known, is_own) = self.either(own, shared);
                 (known, is_own, format!("the shared table {} or the ledger", tenure.table()))
             }
@@ -290,9 +293,18 @@ impl PullLoop {
         }
     }
 
-    /// The shared state if it has a position, else the own one, which is told by true.
+    fn half_imported(&self, table: &str) -> String {
+        let name = &self.shared.name;
+        format!(
+            "an import of {name} into the shared table {table} has not come to its end. The source stands still, because without the rest events \
+             would be left out. Run `aws-to-devo ledger import` again, or make the table forget the source (`aws-to-devo ledger forget --input {name}`)"
+        )
+    }
+
+    /// The shared state if it has a position, or if the source was forgotten there; else the own one, which is told by true.
     fn either(&self, own: Polled, shared: Known) -> (Known, bool) {
-        if shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
+        let is_forgotten = shared.note == Some(Note::Forgotten) && shared.account.is_none();
+        if is_forgotten || shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
             return (Known { polled: Polled { term: own.term, ..shared.polled }, ..shared }, false);
         }
         if !shared.polled.seen.is_empty() {
@@ -304,7 +316,7 @@ impl PullLoop {
             );
         }
         let seen = [own.seen, shared.polled.seen].concat();
-        (Known { polled: Polled { seen, ..own }, account: None }, true)
+        (Known { polled: Polled { seen, ..own }, ..Known::default() }, true)
     }
 
     /// A position that cannot be read is not taken for none: the source would begin at the present.

@@ -321,6 +321,10 @@ fn shared_state_that_cannot_be_used_stops_a_source_and_what_is_not_there_does_no
             Some("in the shared table t or the ledger cannot be read: \"zzz{{\""),
         ),
         (vec![checkpoint(json!({"S": ""}))], Some("cannot be read")),
+        (
+            vec![item("note", json!({"S": "importing"}))],
+            Some("an import of 1/audit-events-all/audits_api/us-east-1"),
+        ),
         // A place inside a slot only saves repeats.
         (vec![checkpoint(time), item("checkpoint/slot", json!({"S": "zzz{{"}))], None),
     ];
@@ -350,6 +354,21 @@ fn a_checkpoint_that_was_removed_from_the_table_is_taken_from_the_own_ledger() {
     assert_eq!(delivered.iter().collect::<String>().lines().count(), 3, "nothing comes again");
     let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
     assert!(known.checkpoints[""].as_str() > "2026-03-30", "{known:?}");
+}
+
+/// It was forgotten on another host, whose command does not reach this one's ledger.
+#[test]
+fn a_source_that_the_table_was_made_to_forget_begins_anew_whatever_the_own_ledger_says() {
+    let note = item("note", json!({"S": "forgotten"}));
+    let account_of = |account: &str| item("account", json!({"S": account}));
+    for (items, repeated) in [(vec![note.clone()], 3), (vec![note, account_of(ACCOUNT)], 0)] {
+        let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+        let (first, second) = (texts.clone(), texts);
+        account.drain(move |_, payload| deliver(payload, &first)).close(LEDGER_SAVE_TIMEOUT);
+        *account.shared.lock().unwrap() = Some(items);
+        account.drain(move |_, payload| deliver(payload, &second));
+        assert_eq!(delivered.iter().collect::<String>().lines().count(), 3 + repeated);
+    }
 }
 
 /// A part that does not move for a while would begin at the present on the next host.

@@ -153,7 +153,7 @@ mod tests {
             let Line::Object(entry) = Line::read(&serde_json::to_vec(&line).unwrap()).unwrap() else { unreachable!() };
             proptest::prop_assert_eq!(entry.row(), row);
             let polled = crate::ledger::Polled { term: 0, checkpoints: [(word(2), word(3))].into(), seen: vec![Seen { id, time }] };
-            let known = Known { polled, account: Some(word(5)) };
+            let known = Known { polled, account: Some(word(5)), note: None };
             let mut sources = BTreeMap::new();
             for line in Line::of_source(&word(4), &known) {
                 Line::read(&serde_json::to_vec(&line).unwrap()).unwrap().add_to(&mut sources).unwrap();

@@ -46,7 +46,7 @@ impl Ledger for Local {
 
     fn polled(&self, source: &str) -> Result<Known, String> {
         let polled = self.store.polled(source).map_err(text)?;
-        Ok(Known { polled, account: self.store.account(source).map_err(text)? })
+        Ok(Known { polled, account: self.store.account(source).map_err(text)?, note: None })
     }
 
     fn add_object(&mut self, entry: Entry) -> Result<Added, String> {
@@ -60,7 +60,7 @@ impl Ledger for Local {
     }
 
     fn set_source(&mut self, source: &str, known: Known) -> Result<(), String> {
-        let Known { polled: Polled { checkpoints, seen, .. }, account } = known;
+        let Known { polled: Polled { checkpoints, seen, .. }, account, .. } = known;
         if let Some(account) = account {
             self.store.belongs_to(source, &account).map_err(text)?;
         }

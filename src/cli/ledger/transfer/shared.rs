@@ -20,7 +20,7 @@ impl Shared {
         let http = Http::new(1).map_err(|error| error.to_string())?;
         let sources = config.sources.iter().map(|source| source.name.clone()).collect();
         Ok(Shared {
-            table: Table::new(&http, table, &Stop::new()),
+            table: Table::new(&http, table, &Stop::new()).patient(),
             destinations: destinations.to_owned(),
             sources,
         })
