@@ -18,6 +18,17 @@ pub struct Lease {
     pub meant: Option<String>,
 }
 
+/// True if both sources are of the same log groups, which they divide into different numbers of parts: together, they would read all
+/// of them twice.
+pub fn divide_otherwise(one: &str, other: &str) -> bool {
+    let division = |name: &'_ str| match name.rsplit_once("/shard-") {
+        Some((base, part)) => (base.to_owned(), part.rsplit_once("-of-").map(|(_, count)| count.to_owned())),
+        None => (name.to_owned(), None),
+    };
+    let (one, other) = (division(one), division(other));
+    one.0 == other.0 && one.1 != other.1
+}
+
 /// All leases in the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leases {
@@ -93,5 +104,20 @@ impl Host {
             obeys: false,
             load: Load::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divisions_of_the_same_log_groups() {
+        let base = "1/all/logs/us-east-1";
+        let part = |base: &str, number: u32, count: u32| format!("{base}/shard-{number}-of-{count}");
+        assert!(divide_otherwise(base, &part(base, 1, 3)) && divide_otherwise(&part(base, 2, 3), base));
+        assert!(divide_otherwise(&part(base, 1, 2), &part(base, 1, 3)));
+        assert!(!divide_otherwise(base, base) && !divide_otherwise(&part(base, 1, 3), &part(base, 2, 3)));
+        assert!(!divide_otherwise(&part(base, 1, 3), "1/other/logs/us-east-1"));
     }
 }

@@ -228,7 +228,7 @@ impl Member {
         for tenure in shared.tenures.values() {
             let source = tenure.source();
             let holder = self.view.holder(source, &shared.host.id, now);
-            tenure.inform(holder, self.view.is_proven(source));
+            tenure.inform(holder, self.view.is_proven(source, &shared.host.id, now));
         }
         Ok(was_silent && !shared.tenures.is_empty())
     }

@@ -50,7 +50,7 @@ mod view;
 
 pub use claim::{Claim, Taken};
 pub use copy::copied;
-pub use lease::{Host, Lease, Leases, Load, NOBODY};
+pub use lease::{Host, Lease, Leases, Load, NOBODY, divide_otherwise};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{EXPIRES, Key, Record};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Instant;
 
-use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking};
+use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking, divide_otherwise};
 use crate::base::limits::FLEET_LEASE;
 
 /// The leases and hosts in the table, with the time since when each host has been silent, by this host's clock.
@@ -58,16 +58,26 @@ impl View {
         self.leases = leases.known;
     }
 
-    /// The name of the host that holds the source and is alive. None: nobody, or `own`.
+    /// The name of the living host that holds the source, or its log groups in another division. None: nobody, or `own`.
     pub fn holder(&self, source: &str, own: &str, now: Instant) -> Option<&str> {
-        let lease = self.leases.get(source).filter(|lease| !self.is_free(lease, own, now))?;
-        self.hosts.get(&lease.holder).map(|watched| watched.host.name.as_str())
+        self.elsewhere(source, own, now).map(|watched| watched.host.name.as_str())
     }
 
-    /// True if the host that holds the source has shown a sign of life since it was first seen.
-    pub fn is_proven(&self, source: &str) -> bool {
-        let holder = self.leases.get(source).and_then(|lease| self.hosts.get(&lease.holder));
-        holder.is_some_and(|watched| watched.has_changed)
+    /// True if that host has shown a sign of life since it was first seen.
+    pub fn is_proven(&self, source: &str, own: &str, now: Instant) -> bool {
+        self.elsewhere(source, own, now).is_some_and(|watched| watched.has_changed)
+    }
+
+    fn elsewhere(&self, source: &str, own: &str, now: Instant) -> Option<&Watched> {
+        let is_held = |lease: &&Lease| !self.is_free(lease, own, now);
+        let lease = self.leases.get(source).filter(is_held);
+        let lease = lease.or_else(|| self.divided_otherwise(source).find(is_held))?;
+        self.hosts.get(&lease.holder)
+    }
+
+    /// The leases of the same log groups in other divisions.
+    fn divided_otherwise(&self, source: &str) -> impl Iterator<Item = &Lease> {
+        self.leases.values().filter(move |lease| divide_otherwise(&lease.source, source))
     }
 
     /// The living hosts, each with the moment since when it has been silent.
@@ -157,8 +167,11 @@ impl View {
     }
 
     fn may_take(&self, source: &str, own: Own<'_>, now: Instant) -> bool {
-        let is_free = self.leases.get(source).is_none_or(|lease| self.is_free(lease, own.id, now));
-        is_free && !own.held.contains(source) && !own.barred.contains(source)
+        let is_free = |lease: &Lease| self.is_free(lease, own.id, now);
+        self.leases.get(source).is_none_or(is_free)
+            && self.divided_otherwise(source).all(is_free)
+            && !own.held.contains(source)
+            && !own.barred.contains(source)
     }
 
     /// True if nobody holds it, its holder is silent or gone, or its holder is this host and has lost count.
@@ -282,7 +295,10 @@ mod tests {
         let (mut view, start) = (View::default(), Instant::now());
         for (beat, is_sign) in [(7, false), (7, false), (8, true), (8, true)] {
             view.observe(leases(&[("1", "b")]), vec![host("b", &["1"], beat)], start);
-            assert_eq!((view.holder("1", "a", start), view.is_proven("1")), (Some("host b"), is_sign));
+            assert_eq!(
+                (view.holder("1", "a", start), view.is_proven("1", "a", start)),
+                (Some("host b"), is_sign)
+            );
         }
     }
 
@@ -380,6 +396,24 @@ mod tests {
         assert!(plan(&view, "b", &all, &all, now).give.is_empty());
         let view = of_two(&all, &[("1", NOBODY)], &[], &[("1", "long gone")], now);
         assert_eq!(plan(&view, "a", &["1"], &[], now).take.len(), 1, "for a host that is gone");
+    }
+
+    #[test]
+    fn a_source_waits_while_a_living_host_has_its_log_groups_in_another_division() {
+        let (mut view, start) = (View::default(), Instant::now());
+        let (parts, gone) = (["g/shard-1-of-2", "g/shard-2-of-2"], start + FLEET_LEASE);
+        for beat in 0..2 {
+            view.observe(leases(&[("g", "b")]), vec![host("b", &["g"], beat)], start);
+        }
+        assert_eq!(plan(&view, "a", &parts, &[], start).take, []);
+        assert_eq!(
+            (view.holder(parts[0], "a", start), view.is_proven(parts[0], "a", start)),
+            (Some("host b"), true)
+        );
+        assert_eq!(taken(&plan(&view, "a", &parts, &[], gone)), set(&parts));
+        view.observe(leases(&[("g", NOBODY), (parts[0], "c")]), vec![host("c", &parts, 0)], start);
+        assert_eq!(plan(&view, "b", &["g"], &[], start).take, []);
+        assert_eq!(taken(&plan(&view, "a", &parts, &[], start)), set(&parts[1..]));
     }
 
     #[test]

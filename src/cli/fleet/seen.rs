@@ -8,7 +8,7 @@ use crate::aws::Error;
 use crate::base::limits::{FLEET_LEASE, FLEET_WATCH_INTERVAL};
 use crate::base::runtime::{clock, thread};
 use crate::cli::table::plain;
-use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View};
+use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View, divide_otherwise};
 
 /// The shared table, as this command watches it.
 pub struct Watch {
@@ -73,8 +73,10 @@ impl Seen {
         self.sources.iter().filter(|source| !self.is_held(source)).collect()
     }
 
+    /// True if a living host polls the source, or its log groups in another division.
     pub fn is_held(&self, source: &str) -> bool {
-        self.leases.known.get(source).is_some_and(|lease| self.holder(lease).is_some())
+        let is_of = |lease: &&Lease| lease.source == source || divide_otherwise(&lease.source, source);
+        self.leases.known.values().filter(is_of).any(|lease| self.holder(lease).is_some())
     }
 
     pub fn held_by(&self, host: &Host) -> usize {
