@@ -934,9 +934,9 @@ mod tests {
             };
             // How late each kind may come: what covers others has the higher number.
             let rank = |(is_delete, sk): &(bool, String)| match sk.strip_prefix(CHECKPOINT) {
-                Some(part) if part.contains(' ') => if *is_delete { 3 } else { 1 },
-                Some(_) => 2,
-                None => 1,
+                Some(part) if part.contains(' ') && *is_delete => 3,
+                Some(part) if !part.contains(' ') => 2,
+                _ => 1,
             };
             let writes: Vec<(bool, String)> = chunks.iter().flatten().map(name_of).collect();
             proptest::prop_assert!(writes.is_sorted_by_key(rank));

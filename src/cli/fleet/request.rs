@@ -174,7 +174,7 @@ impl Request {
         let Some((host, _)) = seen.host(id) else { return Ok(()) };
         seen.can_do_without(host).or_else(|why| {
             persist(until, || watch.table.drain(id, false)).map_err(unsure)?;
-            Err(format!("{why} The drain is taken back: another one was asked for at the same moment, or another host has left"))
+            Err(format!("{why}. The drain is taken back: another one was asked for at the same moment, or another host has left"))
         })
     }
 
@@ -350,7 +350,7 @@ impl Seen {
         let others: Vec<_> = others.map(|(other, _)| other).collect();
         if others.is_empty() {
             return Err(format!(
-                "{} is the only host that could work: nobody would read its queues and sources. Stop it instead, if that is meant.",
+                "{} is the only host that could work: nobody would read its queues and sources. Stop it instead, if that is meant",
                 host.id
             ));
         }
@@ -359,7 +359,7 @@ impl Seen {
         match lonely.is_empty() {
             true => Ok(()),
             false => Err(format!(
-                "{} cannot be drained: no other host has {} in its configuration, so nobody would poll it.",
+                "{} cannot be drained: no other host has {} in its configuration, so nobody would poll it",
                 host.id,
                 lonely.join(", ")
             )),
