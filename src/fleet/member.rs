@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::lease::{Host, Leases, Load, Taking};
+use super::lease::{Host, Lease, Leases, Load, NOBODY, Taking};
 use super::objects::Objects;
 use super::table::{Held, Table};
 use super::tenure::{Tenure, Trouble};
@@ -364,7 +364,7 @@ impl Shared {
             if lease.is_some_and(|lease| lease.holder == self.host.id && lease.epoch == epoch) {
                 tenure.renewed(epoch, beaten + FLEET_TERM);
             } else if tenure.leaves().is_none() {
-                self.lost(tenure, epoch);
+                self.lost(tenure, epoch, lease);
             }
         }
     }
@@ -450,7 +450,7 @@ impl Shared {
                 Ok(true) => tenure.written(None),
                 Ok(false) => {
                     tenure.written(None);
-                    self.lost(tenure, epoch);
+                    self.lost(tenure, epoch, None);
                 }
                 Err(error) => {
                     log::debug!("fleet: {error}");
@@ -460,13 +460,25 @@ impl Shared {
         }
     }
 
-    fn lost(&self, tenure: &Tenure, epoch: u64) {
-        log::warn!(
-            "fleet: {} is no longer this host's: its lease was taken over by another host because this one did not renew it in time, or was changed in the table (`ledger forget`, `ledger import`, by hand); what was not recorded is sent again by whoever polls it next",
-            tenure.source()
-        );
+    /// The lease is over, because the table says `now` instead. None: it says something else.
+    fn lost(&self, tenure: &Tenure, epoch: u64, now: Option<&Lease>) {
+        log::warn!("fleet: {}", loss(tenure.source(), now));
         tenure.lost(epoch);
     }
+}
+
+fn loss(source: &str, now: Option<&Lease>) -> String {
+    let (how, place) = match now.filter(|lease| lease.holder == NOBODY) {
+        Some(_) => (
+            "its lease in the table was changed by a command (`ledger forget`, `ledger import`) or by hand, and nobody holds it".to_owned(),
+            "by the host that polls it next",
+        ),
+        None => (
+            format!("another host has taken {source} over, because this one did not renew its lease in time, or its lease in the table was changed"),
+            "there",
+        ),
+    };
+    format!("{source} is no longer this host's: {how}; what was not recorded is sent again {place}")
 }
 
 /// Makes a call for each of the items, also after one has failed, until the deadline; at least for the first. Returns the

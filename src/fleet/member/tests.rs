@@ -149,7 +149,7 @@ fn a_host_that_ends_gives_each_source_up_as_soon_as_its_pages_have_ended() {
     assert_eq!(lab.model.attribute("hosts", "passing").unwrap(), "1");
     assert!(tenure.held().is_some(), "its pages are in flight");
     tenure.end();
-    lab.wait("it is free", |lab| lab.model.attribute("leases", "holder").unwrap() == crate::fleet::NOBODY);
+    lab.wait("it is free", |lab| lab.model.attribute("leases", "holder").unwrap() == NOBODY);
     assert_eq!(tenure.held(), None);
     lab.fleet.close(&lab.crew, PATIENCE);
 }
@@ -179,6 +179,16 @@ fn a_host_that_was_removed_while_it_lives_comes_back() {
     lab.wait("another one", beats);
     lab.stop.stop();
     lab.fleet.close(&lab.crew, PATIENCE);
+}
+
+#[test]
+fn a_lease_that_a_command_has_changed_is_not_said_to_be_taken_over() {
+    let lease = |holder: &str| Lease { source: SOURCE.into(), holder: holder.into(), epoch: 2, meant: None };
+    for now in [None, Some(&lease("other"))] {
+        assert!(loss(SOURCE, now).contains("another host has taken 1/s/r over"));
+    }
+    let text = loss(SOURCE, Some(&lease(NOBODY)));
+    assert!(text.contains("`ledger forget`") && !text.contains("another host"), "{text}");
 }
 
 #[test]
