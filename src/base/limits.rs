@@ -363,6 +363,9 @@ pub const SEND_LIFETIME_RETRY: Duration = Duration::from_secs(60);
 /// If they do not, they must outlive the acknowledgement by this time before they are closed and the peer's orderly end
 /// confirms them: a peer that closes because of what it has read does so sooner.
 pub const SETTLE_TIME_HASTY: Duration = Duration::from_millis(100);
+/// For this long after a peer has ended a connection with data on it, others must outlive the acknowledgement of what is on
+/// them by [`SETTLE_TIME`] before they are closed: a record that it does not accept often comes with others like it.
+pub const SEND_DOUBT_TIME: Duration = Duration::from_secs(600);
 /// Connections that the peer ends while a batch is unconfirmed on them before the batch goes over separate connections,
 /// without new batches. So a frame that makes the peer close costs at most this many windows of repeats.
 pub const SUSPECT_STRIKES: u32 = 3;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::limits::{
-    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_CROWDED_TIME,
+    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_CROWDED_TIME, SEND_DOUBT_TIME,
     SEND_LIFETIME_RETRY, SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
 use crate::handoff::{Batch, Trial};
@@ -26,6 +26,8 @@ pub struct Caution {
     hasty: Option<(bool, Instant)>,
     /// Connections that the peer has ended with unconfirmed batches on them.
     ends: u64,
+    /// When the latest of these was seen.
+    ended_at: Option<Instant>,
     /// The number of these when the latest of the confirmed batches was written.
     proven: u64,
     /// The peer has accepted us and taken something.
@@ -62,12 +64,23 @@ impl Caution {
 
     /// Notes that the peer has ended a working connection with unconfirmed batches on it. `barren` means that nothing
     /// on it was confirmed.
-    pub fn ended(&mut self, barren: bool) {
-        self.ends += 1;
+    pub fn ended(&mut self, barren: bool, now: Instant) {
+        self.count_end(now);
         self.barren += u32::from(barren);
         if self.barren >= SEND_BARREN_CONNECTIONS || (barren && self.allowance.is_some()) {
             self.allowance = Some(1);
         }
+    }
+
+    fn count_end(&mut self, now: Instant) {
+        self.ends += 1;
+        self.ended_at = Some(now);
+    }
+
+    /// True if the peer has ended a connection because of its content a short while ago, or may have done so. Its end of another one
+    /// after our close is no proof then, unless it had time to read what was sent before.
+    pub fn has_ended_lately(&self, now: Instant) -> bool {
+        self.ended_at.is_some_and(|at| now.saturating_duration_since(at) < SEND_DOUBT_TIME)
     }
 
     /// True if it should be tested whether a connection without data survives. This distinguishes a peer that closes
@@ -196,9 +209,9 @@ impl Caution {
 
     /// Notes that the peer has ended a connection on which the batch was alone. Returns true if something else was sent
     /// and confirmed since it last did so.
-    pub fn strike_alone(&mut self, trial: &mut Trial) -> bool {
+    pub fn strike_alone(&mut self, trial: &mut Trial, now: Instant) -> bool {
         let witnessed = self.proven >= trial.since;
-        self.ends += 1;
+        self.count_end(now);
         self.strike(trial);
         witnessed
     }
@@ -280,13 +293,13 @@ mod tests {
     fn connections_carry_little_after_some_in_a_row_were_of_no_use() {
         let mut caution = Caution::default();
         for _ in 0..5 {
-            caution.ended(true);
-            caution.ended(false);
-            caution.ended(true);
+            caution.ended(true, Instant::now());
+            caution.ended(false, Instant::now());
+            caution.ended(true, Instant::now());
             assert_eq!(caution.allowance(), None);
             caution.outlived(0, false);
         }
-        (0..SEND_BARREN_CONNECTIONS).for_each(|_| caution.ended(true));
+        (0..SEND_BARREN_CONNECTIONS).for_each(|_| caution.ended(true, Instant::now()));
         assert_eq!(caution.allowance(), Some(1));
     }
 
@@ -298,7 +311,7 @@ mod tests {
         assert_eq!(caution.allowance(), Some(2), "the second connection carried less than is allowed by now");
         caution.ended_well(2, false, Some(0));
         assert_eq!(caution.allowance(), Some(4));
-        caution.ended(true);
+        caution.ended(true, Instant::now());
         assert_eq!(caution.allowance(), Some(1));
         let doubled = std::iter::successors(Some(1), |n| Some(n * 2));
         for carried in doubled.take_while(|n| *n <= SEND_CAREFUL_BATCHES_MAX) {
@@ -311,7 +324,7 @@ mod tests {
     #[test]
     fn a_connection_that_carries_as_much_as_an_unlimited_one_lifts_the_limit() {
         let mut caution = Caution::default();
-        (0..SEND_BARREN_CONNECTIONS).for_each(|_| caution.ended(true));
+        (0..SEND_BARREN_CONNECTIONS).for_each(|_| caution.ended(true, Instant::now()));
         for carried in [1, 2, 4, 8, 14, 14] {
             caution.ended_well(carried, carried == 14, Some(0));
         }
@@ -325,6 +338,16 @@ mod tests {
         assert!(!caution.is_crowded(now));
         caution.crowded(now);
         assert!(caution.is_crowded(now) && !caution.is_crowded(now + SEND_CROWDED_TIME));
+    }
+
+    #[test]
+    fn a_peer_that_has_ended_a_connection_is_doubted_for_a_while() {
+        let (mut caution, now) = (Caution::default(), Instant::now());
+        assert!(!caution.has_ended_lately(now));
+        caution.ended(false, now);
+        assert!(caution.has_ended_lately(now) && !caution.has_ended_lately(now + SEND_DOUBT_TIME));
+        caution.strike_alone(&mut Trial::default(), now + SEND_DOUBT_TIME);
+        assert!(caution.has_ended_lately(now + SEND_DOUBT_TIME));
     }
 
     #[test]
@@ -410,15 +433,15 @@ mod tests {
     #[test]
     fn only_what_was_written_after_an_end_is_a_witness_for_it() {
         let (mut caution, mut trial) = (Caution::default(), Trial::default());
-        caution.ended(true);
+        caution.ended(true, Instant::now());
         caution.strike(&mut trial);
-        assert!(!caution.strike_alone(&mut trial), "nothing was confirmed");
+        assert!(!caution.strike_alone(&mut trial, Instant::now()), "nothing was confirmed");
         let ends = caution.ends();
         caution.outlived(ends - 1, true);
-        assert!(!caution.strike_alone(&mut trial), "what was written before says nothing");
+        assert!(!caution.strike_alone(&mut trial, Instant::now()), "what was written before says nothing");
         let ends = caution.ends();
         caution.outlived(ends, true);
-        assert!(caution.strike_alone(&mut trial));
-        assert!(!caution.strike_alone(&mut trial), "once is not twice");
+        assert!(caution.strike_alone(&mut trial, Instant::now()));
+        assert!(!caution.strike_alone(&mut trial, Instant::now()), "once is not twice");
     }
 }

@@ -61,7 +61,7 @@ impl SenderThread {
         if suspects.len() == 1 {
             return suspects.into_iter().try_for_each(|batch| self.accuse(batch, &error, lived, backoff));
         }
-        shared.caution().ended(true);
+        shared.caution().ended(true, clock::now());
         suspects.iter_mut().for_each(|batch| shared.caution().strike(&mut batch.trial));
         self.wait_with(suspects);
         self.back_off(backoff);
@@ -77,7 +77,7 @@ impl SenderThread {
         lived: Duration,
         backoff: &mut Backoff,
     ) -> Result<(), Error> {
-        let witnessed = self.shared.caution().strike_alone(&mut batch.trial);
+        let witnessed = self.shared.caution().strike_alone(&mut batch.trial, clock::now());
         let noted = self.note_end(&batch, error);
         if witnessed && batch.events > 1 {
             self.blame(batch);
@@ -105,7 +105,7 @@ impl SenderThread {
                 batch.trial.suspected = None;
                 self.shared.caution().tried(false, clock::now());
             }
-            self.shared.caution().ended(true);
+            self.shared.caution().ended(true, clock::now());
             self.wait_with(vec![batch]);
             return Err(error);
         }

@@ -151,7 +151,7 @@ impl SenderThread {
         let window = session.into_window();
         let strikes = ended_by_peer && !window.is_empty();
         if strikes {
-            self.shared.caution().ended(barren);
+            self.shared.caution().ended(barren, clock::now());
         }
         self.give_back(window, strikes);
         end

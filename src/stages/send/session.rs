@@ -14,8 +14,8 @@ use super::shared::SharedOutput;
 use super::trial;
 use super::window::Window;
 use crate::base::limits::{
-    SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL, SEND_ROOM_INTERVAL,
-    SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
+    BATCH_BYTES, SEND_CAREFUL_PAUSE, SEND_CONFIRM_INTERVAL, SEND_IDLE_TIMEOUT, SEND_RENEWAL,
+    SEND_ROOM_INTERVAL, SEND_STALL_TIMEOUT, SEND_WAIT_SLICE, SETTLE_TIME, SETTLE_TIME_HASTY,
 };
 use crate::base::runtime::channel::Sender;
 use crate::base::runtime::clock;
@@ -277,7 +277,7 @@ impl Session {
         self.is_full |= is_full && !self.closing;
         self.closing |= aborted || is_full || self.is_over(shared, now);
         let next = match self.closing {
-            true if aborted || self.may_end(now) => Next::Close,
+            true if aborted || self.may_end(shared, now) => Next::Close,
             true if self.may_be_left() => Next::Leave,
             true => Next::Confirmation(SEND_CONFIRM_INTERVAL),
             false if self.window.bytes() >= shared.window_bytes => Next::Confirmation(SEND_ROOM_INTERVAL),
@@ -301,10 +301,20 @@ impl Session {
 
     /// True if there is nothing left to wait for before it is closed. A peer that closes because of what it has read
     /// must have done so by then: after our close, its own would look like an orderly one.
-    fn may_end(&self, now: Instant) -> bool {
-        let hasty = self.hasty || self.by_its_end;
+    fn may_end(&self, shared: &SharedOutput, now: Instant) -> bool {
+        let hasty = self.hasty || (self.by_its_end && self.is_urgent() && !self.is_doubted(shared, now));
         let time = if hasty { SETTLE_TIME_HASTY } else { self.connection.settle_time(now) };
         self.window.is_empty() || (self.needs_its_end() && self.window.is_outlived(now, time))
+    }
+
+    /// True if waiting would cost speed: it carries much, or what comes next waits for its end.
+    fn is_urgent(&self) -> bool {
+        self.window.bytes() >= BATCH_BYTES || self.window.has_lanes()
+    }
+
+    /// True if the peer may end it because of its content: it has done so lately, or with a batch that is on it.
+    fn is_doubted(&self, shared: &SharedOutput, now: Instant) -> bool {
+        self.allowance.is_some() || self.window.has_strikes() || shared.caution().has_ended_lately(now)
     }
 
     /// True if it must be closed, so that another one replaces it when there is something to send.

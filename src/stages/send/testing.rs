@@ -35,6 +35,8 @@ pub struct Habits {
     pub drips: bool,
     /// Frames have arrived: its program reads nothing of them, and dies after this time.
     pub dies: Option<Duration>,
+    /// With `dislikes`: its program reads this long after something has come, all that is there by then, and ends in good order.
+    pub latency: Option<Duration>,
     /// Never: it also leaves open what the client has ended.
     pub keeps: bool,
 }
@@ -118,7 +120,7 @@ impl State {
         }
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
         while !self.stop.is_stopped() {
-            let Habits { lifetime, dies, .. } = *self.habits.lock().unwrap();
+            let Habits { lifetime, dies, latency, .. } = *self.habits.lock().unwrap();
             if lifetime.is_some_and(|lifetime| opened.elapsed() >= lifetime) {
                 break;
             }
@@ -132,6 +134,11 @@ impl State {
                 }
                 // Unread data makes its kernel send a reset.
                 return Ok(());
+            }
+            if let Some(latency) = latency.filter(|_| ready)
+                && socket.peek(&mut [0]).is_ok_and(|waiting| waiting > 0)
+            {
+                std::thread::sleep(latency);
             }
             // One byte at a time, so that it has read nothing of the frames when the handshake has ended.
             let room = if dies.is_some() { 1 } else { wire.len() };
@@ -150,7 +157,14 @@ impl State {
             if (habits.takes_nothing || habits.refuses) && !plain.is_empty() {
                 return Ok(());
             }
+            let mut is_disliked = false;
             for frame in stream.push(&plain) {
+                is_disliked |=
+                    habits.latency.is_some() && habits.dislikes.is_some_and(|bytes| frame.contains(bytes));
+                if is_disliked {
+                    // The rest is lost, and its kernel has nothing unread.
+                    continue;
+                }
                 if habits.dislikes.is_some_and(|bytes| frame.contains(bytes)) {
                     // A reset, as if something were unread: on a busy machine our end may be here already, and an orderly
                     // one would look like its answer.
@@ -158,7 +172,7 @@ impl State {
                 }
                 self.frames.lock().unwrap().push(frame);
             }
-            if end || habits.bytes.is_some_and(|bytes| taken >= bytes) {
+            if end || is_disliked || habits.bytes.is_some_and(|bytes| taken >= bytes) {
                 break;
             }
         }

@@ -220,6 +220,30 @@ fn where_the_end_of_a_connection_confirms_as_well() {
     one_record_is_refused(&Lab::tls(pki_tls(), dislikes(), CLOSE), |records| records);
 }
 
+/// It has read our end with the record, so that its own comes after ours, and looks as if it had accepted everything.
+#[test]
+fn where_the_program_reads_late_as_well() {
+    let habits = Habits { latency: Some(Duration::from_millis(300)), ..dislikes() };
+    let lab = Lab::tls(pki_tls(), habits, CLOSE);
+    let objects: Vec<_> = (0..240)
+        .map(|number| {
+            let mut records = records(&format!("o{number:03}"), 10);
+            if number % 80 == 20 {
+                records[3].push_str(POISON);
+            }
+            records
+        })
+        .collect();
+    for (number, records) in objects.iter().enumerate() {
+        lab.send(&format!("o{number:03}"), records, None);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let is_rejected = |(_, outcome): &Settled| *outcome == Outcome::Reject;
+    assert_eq!(lab.settle(240).into_iter().filter(is_rejected).count(), 3);
+    assert_taken(&lab.peer, &objects);
+    assert_eq!(lab.sent().refused, 3);
+}
+
 #[test]
 fn among_octet_counted_ones_as_well() {
     one_record_is_refused(&Lab::plain(dislikes(), Options { senders: 1, ..TWO }), counted);

@@ -102,6 +102,11 @@ impl Window {
         self.sent.iter().any(|sent| sent.batch.lane.is_some())
     }
 
+    /// True if a batch in it was on a connection that the peer has ended.
+    pub fn has_strikes(&self) -> bool {
+        self.sent.iter().any(|sent| sent.batch.trial.strikes > 0)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.sent.is_empty()
     }
