@@ -308,6 +308,10 @@ pub const SEND_VERDICT_TIMEOUT: Duration = Duration::from_millis(300);
 pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A peer that owes an acknowledgement for this long is in trouble: half of the time after which it is given up.
 pub const SEND_OWED_MAX: Duration = Duration::from_secs(30);
+/// After [`SEND_OWED_MAX`] without a byte in either direction, a connection's peer is asked for a sign of life at this interval,
+/// and given up after so many without one: after [`SEND_STALL_TIMEOUT`] in all.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub const KEEPALIVE_PROBES: u32 = 3;
 /// Longest single wait for the socket before other duties.
 pub const SEND_WAIT_SLICE: Duration = Duration::from_millis(250);
 /// How often a connection with unconfirmed bytes is checked when there is nothing to write.

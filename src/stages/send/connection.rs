@@ -85,6 +85,21 @@ struct Heard {
     end_at: Option<Instant>,
 }
 
+/// The latest sign that a peer takes what it is sent, while it is waited for.
+#[derive(Debug)]
+pub struct Progress {
+    /// Bytes that it had taken, and acknowledged, by then.
+    bytes: u64,
+    at: Instant,
+}
+
+impl Progress {
+    /// Waiting begins now.
+    pub fn begin() -> Progress {
+        Progress { bytes: 0, at: clock::now() }
+    }
+}
+
 impl Connection {
     /// Connects, shakes hands, and waits a moment for a late refusal.
     ///
@@ -170,14 +185,23 @@ impl Connection {
     /// # Errors
     /// If the connection breaks, stalls for [`SEND_STALL_TIMEOUT`], or on `abort`.
     pub fn flush(&mut self, abort: &Stop) -> Result<(), Error> {
-        let mut progress = (self.written, clock::now());
+        let mut progress = Progress::begin();
         while !self.push()? {
-            if self.written > progress.0 {
-                progress = (self.written, clock::now());
-            }
-            self.await_writable(progress.1 + SEND_STALL_TIMEOUT, abort)?;
+            self.await_writable(&mut progress, abort)?;
         }
         Ok(())
+    }
+
+    /// Notes whether the peer has taken or acknowledged something since the last call.
+    ///
+    /// # Errors
+    /// If it has not for [`SEND_STALL_TIMEOUT`], or the connection breaks.
+    pub fn check_progress(&mut self, progress: &mut Progress) -> Result<(), Error> {
+        let bytes = self.written + self.acknowledged()?;
+        if bytes > progress.bytes {
+            *progress = Progress { bytes, at: clock::now() };
+        }
+        if clock::since(progress.at) >= SEND_STALL_TIMEOUT { Err(self.stalled()) } else { Ok(()) }
     }
 
     /// Writes what the socket takes at once; returns true if that is everything.
@@ -471,15 +495,14 @@ impl Connection {
 
     /// Plain TCP: directly to the socket.
     fn drain(&mut self, mut bytes: &[u8], abort: &Stop) -> Result<(), Error> {
-        let mut deadline = clock::now() + SEND_STALL_TIMEOUT;
+        let mut progress = Progress::begin();
         while !bytes.is_empty() {
             match self.wire.write(bytes) {
                 Ok(n) => {
                     self.written += n as u64;
                     bytes = &bytes[n..];
-                    deadline = clock::now() + SEND_STALL_TIMEOUT;
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_writable(deadline, abort)?,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.await_writable(&mut progress, abort)?,
                 Err(e) if e.kind() == ErrorKind::Interrupted => (),
                 Err(e) => return Err(self.broken(e)),
             }
@@ -488,15 +511,13 @@ impl Connection {
     }
 
     /// After a blocked write: waits until it may continue, watching for the peer's messages meanwhile.
-    fn await_writable(&mut self, deadline: Instant, abort: &Stop) -> Result<(), Error> {
+    fn await_writable(&mut self, progress: &mut Progress, abort: &Stop) -> Result<(), Error> {
         let asked = clock::now();
         self.last_wait = Some(asked);
         if abort.is_stopped() {
             return Err(Error::Stopped);
         }
-        if asked >= deadline {
-            return Err(self.stalled());
-        }
+        self.check_progress(progress)?;
         let polled = self.poll(PollFlags::OUT, SEND_WAIT_SLICE);
         self.waited += clock::since(asked);
         polled?;

@@ -62,6 +62,11 @@ impl Error {
         }
     }
 
+    /// True if the peer has not read everything in its time: less may be read.
+    pub fn is_slowness(&self) -> bool {
+        matches!(self, Error::Stalled { .. } | Error::Unanswered { .. })
+    }
+
     fn cause(&self) -> String {
         match self {
             Error::Tls { source, .. } => format!("TLS: {source}"),

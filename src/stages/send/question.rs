@@ -53,6 +53,10 @@ impl SenderThread {
         shared.telemetry.send.repeated.add(suspects.iter().map(|batch| u64::from(batch.events)).sum());
         let (error, lived) = match failure {
             Failure::Outage(error) => {
+                if error.is_slowness() && suspects.len() > 1 {
+                    // Fewer need less time.
+                    suspects.iter_mut().for_each(|batch| shared.caution().strike(&mut batch.trial));
+                }
                 self.wait_with(suspects);
                 return Err(error);
             }

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, Progress};
 use super::error::Error;
 use super::shared::SharedOutput;
 use crate::base::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_STALL_TIMEOUT, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME,
-    SETTLE_TIME_HASTY,
+    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME, SETTLE_TIME_HASTY,
 };
 use crate::base::runtime::clock;
 
@@ -65,7 +64,7 @@ fn deliver<'b>(
 
 /// Waits until the connection has outlived the acknowledgement of everything.
 fn outlive(connection: &mut Connection, hasty: bool, shared: &SharedOutput) -> Result<(), Error> {
-    let (written, mut acknowledged_at) = (clock::now(), None);
+    let (mut progress, mut acknowledged_at) = (Progress::begin(), None);
     loop {
         let now = clock::now();
         connection.read()?;
@@ -76,8 +75,8 @@ fn outlive(connection: &mut Connection, hasty: bool, shared: &SharedOutput) -> R
         if acknowledged_at.is_some_and(|at| now.saturating_duration_since(at) >= time) {
             return Ok(());
         }
-        if acknowledged_at.is_none() && clock::since(written) >= SEND_STALL_TIMEOUT {
-            return Err(connection.stalled());
+        if acknowledged_at.is_none() {
+            connection.check_progress(&mut progress)?;
         }
         if shared.abort.wait(SEND_CONFIRM_INTERVAL) {
             return Err(Error::Stopped);

@@ -11,7 +11,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::error::Error;
 use super::outq;
-use crate::base::limits::{SEND_CONNECT_TIMEOUT, SEND_STALL_TIMEOUT};
+use crate::base::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, SEND_CONNECT_TIMEOUT, SEND_OWED_MAX};
 
 /// The bytes of a connection in both directions. Reading and writing do not wait: they fail with
 /// [`ErrorKind::WouldBlock`] instead.
@@ -127,11 +127,30 @@ fn connect(address: &str, port: u16) -> Result<TcpStream, Error> {
     Err(Error::Connect { peer: format!("{address}:{port}"), source: last })
 }
 
-/// Small batches are sent at once; a peer that vanished silently is noticed.
+/// Small batches are sent at once; a peer that vanished silently is noticed on an idle connection. While bytes are owed, the
+/// sender watches the peer's progress. The kernel's own limit (`TCP_USER_TIMEOUT`) also counts while a peer with a small
+/// buffer reads slowly and steadily, and ended its connections.
 fn tune(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let options = SockRef::from(socket);
-    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(SEND_STALL_TIMEOUT / 2))?;
-    options.set_tcp_user_timeout(Some(SEND_STALL_TIMEOUT))?;
+    let keepalive = TcpKeepalive::new().with_time(SEND_OWED_MAX);
+    options.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES))?;
     socket.set_nonblocking(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn only_the_sender_decides_when_a_slow_peer_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        tune(&socket).unwrap();
+        let options = SockRef::from(&socket);
+        assert_eq!(options.tcp_user_timeout().unwrap().unwrap_or_default(), Duration::ZERO);
+        assert!(options.keepalive().unwrap() && options.tcp_nodelay().unwrap());
+    }
 }
