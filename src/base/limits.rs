@@ -330,6 +330,10 @@ pub const SEND_FIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a reset is waited for after the peer's FIN: a program that closes with unread data causes both, one right
 /// after the other.
 pub const SEND_RESET_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long a TLS connection without data must live to show, by an orderly end after our close, that a peer which sends neither
+/// tickets nor close_notify accepts us: one that refuses our certificate usually does so sooner. Only the search for a record that
+/// ends connections depends on it, and it refuses nothing before something is confirmed.
+pub const SEND_REFUSAL_TIME: Duration = Duration::from_secs(5);
 /// How long the peer may take to close after we did.
 pub const SEND_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same if its close is the only proof that it has accepted us and read everything: it may be checking our

@@ -196,7 +196,9 @@ impl Session {
                 }
                 self.by_its_end = self.by_its_end && trial::is_ever_ended(shared);
                 self.confirm(shared, clock::now())?;
-                if self.window.is_empty() && !shared.caution().expects_answers() {
+                let is_no_proof = !self.needs_its_end() || !shared.caution().expects_answers();
+                if self.window.is_empty() && is_no_proof {
+                    shared.caution().ended_well(self.carried, self.is_full, None);
                     return Ok(());
                 }
             }

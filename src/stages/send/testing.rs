@@ -37,6 +37,8 @@ pub struct Habits {
     pub dies: Option<Duration>,
     /// With `dislikes`: its program reads this long after something has come, all that is there by then, and ends in good order.
     pub latency: Option<Duration>,
+    /// Without a close_notify.
+    pub wordless: bool,
     /// Never: it also leaves open what the client has ended.
     pub keeps: bool,
 }
@@ -179,7 +181,7 @@ impl State {
         if self.habits.lock().unwrap().keeps {
             while !self.stop.wait(Duration::from_millis(100)) {}
         }
-        if let Some(tls) = &mut tls {
+        if let Some(tls) = tls.as_mut().filter(|_| !self.habits.lock().unwrap().wordless) {
             tls.send_close_notify();
             flush(tls, &mut socket)?;
         }

@@ -215,6 +215,15 @@ fn from_a_peer_that_sends_no_tickets_as_well() {
     one_record_is_refused(&Lab::tls((pki, server), dislikes(), CLOSE), |records| records);
 }
 
+/// Its end could be a refusal of our certificate, too.
+#[test]
+fn from_one_that_sends_no_close_notify_either_as_well() {
+    let (pki, mut server) = pki_tls();
+    server.send_tls13_tickets = 0;
+    let habits = Habits { wordless: true, ..dislikes() };
+    one_record_is_refused(&Lab::tls((pki, server), habits, CLOSE), |records| records);
+}
+
 #[test]
 fn where_the_end_of_a_connection_confirms_as_well() {
     one_record_is_refused(&Lab::tls(pki_tls(), dislikes(), CLOSE), |records| records);
@@ -483,6 +492,29 @@ fn a_peer_that_leaves_connections_open_confirms_by_acknowledgements_and_gets_not
     // From now on nothing waits for an end.
     lab.send("last", &records("last", 100), None);
     assert_eq!(lab.settle(1), delivered(&["last"]));
+}
+
+/// After an outage its connections carry little, and each that is closed shows that more works.
+#[test]
+fn a_peer_that_leaves_connections_open_gets_full_ones_again_after_an_outage() {
+    let lab = Lab::tls(
+        pki_tls(),
+        Habits { takes_nothing: true, ..Habits::default() },
+        Options { senders: 1, ..TWO },
+    );
+    lab.send("first", &records("first", 10), None);
+    while lab.peer.connections() < 6 {
+        lab.settles_nothing_for(SETTLE_TIME);
+    }
+    lab.peer.set(Habits { keeps: true, ..Habits::default() });
+    assert_eq!(lab.settle(1), delivered(&["first"]));
+    let before = lab.peer.connections();
+    let names = (0..120).map(|number| format!("o{number:03}")).collect::<Vec<_>>();
+    names.iter().for_each(|name| lab.send(name, &records(name, 2000), None));
+    assert!(lab.settle(names.len()).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
+    let opened = lab.peer.connections() - before;
+    assert!(opened <= 8, "{opened} connections for 120 batches");
+    assert!(lab.telemetry.outputs[0].health.trouble().is_none());
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::connection::{Connection, Progress};
 use super::error::Error;
 use super::shared::SharedOutput;
 use crate::base::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME, SETTLE_TIME_HASTY,
+    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_REFUSAL_TIME, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME,
+    SETTLE_TIME_HASTY,
 };
 use crate::base::runtime::clock;
 
@@ -89,6 +90,39 @@ fn outlive(connection: &mut Connection, hasty: bool, shared: &SharedOutput) -> R
 /// # Errors
 /// If it does not, or cannot be opened: the peer ends connections whatever is on them.
 pub fn idle_lives(time: Duration, shared: &SharedOutput) -> Result<(), Error> {
+    let mut connection = live(time, shared)?;
+    // It has lived; how it ends does not matter.
+    let _ = connection.close(SEND_CLOSE_TIMEOUT, &shared.abort);
+    Ok(())
+}
+
+/// Tells whether the peer accepts us: it ends a connection without data in good order after we have. Until something is confirmed, some
+/// peers show it in no other way, and what ends their connections could be a refusal of our certificate. Over TLS an end without a
+/// close_notify could be that too, unless it comes only after ours on a connection that has lived for a while.
+pub fn is_accepted(shared: &SharedOutput) -> bool {
+    let said = |connection: &Connection| connection.has_heard_goodbye() || !connection.is_tls();
+    let is_accepted = match ends_well_after(Duration::ZERO, shared) {
+        Some(connection) => said(&connection) || ends_well_after(SEND_REFUSAL_TIME, shared).is_some(),
+        None => false,
+    };
+    if is_accepted {
+        shared.caution().accepted();
+    }
+    is_accepted
+}
+
+/// A connection without data that has ended in good order after our close, which came after this time. None if it has ended
+/// otherwise.
+fn ends_well_after(time: Duration, shared: &SharedOutput) -> Option<Connection> {
+    let mut connection = live(time, shared).ok()?;
+    connection.close(shared.patience(true), &shared.abort).ok().map(|()| connection)
+}
+
+/// A connection without data that has lived for this long.
+///
+/// # Errors
+/// If it has not, or cannot be opened.
+fn live(time: Duration, shared: &SharedOutput) -> Result<Connection, Error> {
     let mut connection = Connection::open(&shared.peer)?;
     let end = clock::now() + time;
     while clock::now() < end {
@@ -98,21 +132,7 @@ pub fn idle_lives(time: Duration, shared: &SharedOutput) -> Result<(), Error> {
         }
     }
     connection.read()?;
-    // It has lived; how it ends does not matter.
-    let _ = connection.close(SEND_CLOSE_TIMEOUT, &shared.abort);
-    Ok(())
-}
-
-/// Tells whether the peer accepts us: it ends a connection without data in good order after we have. Until something is confirmed, some
-/// peers show it in no other way, and what ends their connections could be a refusal of our certificate.
-pub fn is_accepted(shared: &SharedOutput) -> bool {
-    let Ok(mut connection) = Connection::open(&shared.peer) else { return false };
-    let closed = connection.close(shared.patience(true), &shared.abort);
-    let is_accepted = closed.is_ok() && (connection.has_heard_goodbye() || !connection.is_tls());
-    if is_accepted {
-        shared.caution().accepted();
-    }
-    is_accepted
+    Ok(connection)
 }
 
 /// Tells whether the peer ends connections at all after we have, now that it has not ended one with data on it. If none
