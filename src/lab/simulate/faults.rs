@@ -54,6 +54,7 @@ pub enum Kind {
     PeerStalls,
     PeerStallsSome,
     PeerSlow,
+    PeerLate,
     PeerCut,
     PeerRefusesLate,
     PeerCrashes,
@@ -200,6 +201,12 @@ const ROWS: &[Row] = &[
         "the peer's program no longer reads some connections",
     ),
     row(Kind::PeerSlow, "peer-slow", Lasts, "the peer's program reads slowly"),
+    row(
+        Kind::PeerLate,
+        "peer-late",
+        Lasts,
+        "the peer's program reads up to 300 ms after something has come, all that is there by then",
+    ),
     row(
         Kind::PeerCut,
         "peer-cut",

@@ -75,6 +75,8 @@ const RECOVERY: Duration = Duration::from_secs(600);
 
 /// The time that a write takes while the disk is slow.
 const SLOW_WRITE: Duration = Duration::from_secs(10);
+/// The longest time after which a peer that reads late reads what has come.
+const LATENCY: Duration = Duration::from_millis(300);
 
 /// Time without faults after which the collector must call itself healthy.
 const CONVALESCENCE: Duration = Duration::from_secs(90);
@@ -404,6 +406,7 @@ impl Drive {
             Kind::PeerStalls => self.change_peer(peer, now, |peer| peer.rate = 0),
             Kind::PeerCrashes => self.change_peer(peer, now, |peer| peer.hangs = true),
             Kind::PeerSlow => self.change_peer(peer, now, |peer| peer.rate = 20_000),
+            Kind::PeerLate => self.change_peer(peer, now, |peer| peer.latency = LATENCY / fault.of),
             Kind::DiskFull => self.machines[0].fill_disk(true),
             Kind::DiskSlow => self.machines[0].set_disk_time(SLOW_WRITE / fault.of),
             kind => {
@@ -508,6 +511,7 @@ impl Drive {
             Kind::DiskSlow => self.machines[0].set_disk_time(Duration::ZERO),
             Kind::PeerRefuses => self.world.state().peers[peer].is_down = false,
             Kind::PeerCrashes => self.change_peer(peer, self.world.now(), |peer| peer.hangs = false),
+            Kind::PeerLate => self.change_peer(peer, self.world.now(), |peer| peer.latency = Duration::ZERO),
             Kind::PeerStalls | Kind::PeerSlow => {
                 let rate = self.setup.outputs[peer].rate;
                 self.change_peer(peer, self.world.now(), |peer| peer.rate = rate);

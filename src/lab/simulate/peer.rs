@@ -15,6 +15,9 @@ pub const SOCKET_BYTES: usize = 128 * 1024;
 /// The time that an acknowledgement, or the peer's end, takes.
 pub const DELAY: Duration = Duration::from_millis(2);
 
+/// More than a TLS record that only says that no more will come.
+const CLOSE_BYTES: usize = 64;
+
 /// Bytes move in steps of this time, not one by one.
 const TICK: Duration = Duration::from_micros(500);
 
@@ -33,6 +36,10 @@ pub struct Peer {
     pub rate: u64,
     /// Bytes that its kernel holds for the program, per connection.
     pub kernel_bytes: usize,
+    /// Its program reads this long after something has come, and then all that is there.
+    pub latency: Duration,
+    /// Processes that have seen it end a connection because of a record, and the latest time.
+    pub refused: BTreeMap<u64, Duration>,
     /// Its program shakes hands, and reads nothing more.
     pub hangs: bool,
     /// Nobody listens.
@@ -93,6 +100,10 @@ pub struct Link {
     pub has_said_goodbye: bool,
     /// We have ended our side.
     pub is_ended: bool,
+    /// Since then.
+    pub ended_at: Option<Duration>,
+    /// The latest times at which its kernel has acknowledged data, and anything.
+    pub came_at: (Duration, Duration),
     /// Its end is visible from then on.
     pub its_end: Option<Duration>,
     /// Broken: a reset has come.
@@ -111,6 +122,8 @@ impl Peer {
             open_max: 0,
             rate: outlet.rate,
             kernel_bytes: outlet.kernel_bytes,
+            latency: Duration::ZERO,
+            refused: BTreeMap::new(),
             is_down: false,
             is_silent: false,
             hangs: false,
@@ -136,6 +149,13 @@ impl Link {
     /// Our side has reason to believe acknowledgements.
     pub fn is_proven(&self) -> bool {
         self.acknowledged >= SETTLE_BYTES as u64 || self.tls.as_ref().is_some_and(Tls::is_known_to_accept)
+    }
+
+    /// Our end came when its kernel had had everything before it for this long.
+    pub fn was_outlived_by(&self, time: Duration) -> bool {
+        let has_heard = self.tls.as_ref().is_some_and(Tls::has_heard_end);
+        let ended_at = if has_heard { Some(self.came_at.1) } else { self.ended_at };
+        ended_at.is_some_and(|at| at >= self.came_at.0 + time)
     }
 
     /// The text of bytes that came over the connection. None if the client is refused.
@@ -213,11 +233,12 @@ impl Peer {
 
     /// Moves what has moved by now on one connection. Returns what its program has read, line by line.
     pub fn advance(&mut self, number: u64, now: Duration) -> Vec<String> {
-        let Peer { rate, kernel_bytes, is_silent, hangs, .. } = *self;
+        let Peer { rate, kernel_bytes, latency, is_silent, hangs, .. } = *self;
         let Some(link) = self.links.get_mut(&number) else { return Vec::new() };
         let is_thinking = link.tls.as_ref().is_some_and(|tls| tls.is_thinking(now));
         let has_shaken_hands = link.tls.as_ref().is_none_or(Tls::is_known_to_accept);
-        let is_idle = link.is_stalled || is_thinking || (hangs && has_shaken_hands);
+        let is_asleep = link.kernel.front().is_some_and(|(at, _)| now < *at + latency);
+        let is_idle = link.is_stalled || is_thinking || is_asleep || (hangs && has_shaken_hands);
         let rate = if is_idle { 0 } else { rate };
         let passed = now.saturating_sub(link.looked);
         if passed < TICK {
@@ -252,6 +273,7 @@ impl Peer {
         if room > 0 {
             let mut bytes: VecDeque<u8> = link.outbox.drain(..room).collect();
             link.acknowledged += room as u64;
+            link.came_at = (if room > CLOSE_BYTES { now } else { link.came_at.0 }, now);
             if let Some(tls) = link.tls.as_mut().filter(|_| link.is_clear) {
                 bytes = tls.read(bytes.make_contiguous()).unwrap_or_default().into();
             }

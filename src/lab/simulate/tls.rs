@@ -85,7 +85,14 @@ impl Acceptor {
         let config = if refuses.is_some() { &self.refusing } else { &self.good };
         let connection = ServerConnection::new(Arc::clone(config)).ok()?;
         let tickets = config.send_tls13_tickets;
-        Some(Tls { connection, outbox: VecDeque::new(), refuses, tickets, has_spoken: false })
+        Some(Tls {
+            connection,
+            outbox: VecDeque::new(),
+            refuses,
+            tickets,
+            has_spoken: false,
+            has_heard_end: false,
+        })
     }
 }
 
@@ -98,6 +105,7 @@ pub struct Tls {
     refuses: Option<Duration>,
     tickets: usize,
     has_spoken: bool,
+    has_heard_end: bool,
 }
 
 /// The peer's program gives the connection up.
@@ -118,13 +126,18 @@ impl Tls {
             }
             let processed = self.connection.process_new_packets();
             self.flush();
-            processed.map_err(|_| Refused)?;
+            self.has_heard_end |= processed.map_err(|_| Refused)?.peer_has_closed();
             match self.connection.reader().read_to_end(&mut text) {
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(Refused),
                 _ => (),
             }
         }
         Ok(text)
+    }
+
+    /// It has read that no more will come.
+    pub fn has_heard_end(&self) -> bool {
+        self.has_heard_end
     }
 
     /// Says that no more will come.

@@ -9,8 +9,9 @@ use super::faults::Kind;
 use super::objects::{Object, TAG, name_of, record};
 use super::peer::{End, Link, Peer, SOCKET_BYTES, Which};
 use super::scheduler::is_severed;
+use super::tls::Tls;
 use super::world::{Seat, State, World};
-use crate::base::limits::SEND_CONNECT_TIMEOUT;
+use crate::base::limits::{BATCH_BYTES, SEND_CONNECT_TIMEOUT, SEND_DOUBT_TIME, SETTLE_TIME};
 use crate::base::locks::lock;
 use crate::base::runtime::thread;
 use crate::stages::send;
@@ -78,16 +79,31 @@ impl State {
     }
 
     /// The peer's program closes the connection because of a record. If nothing was left to read, and our end has come,
-    /// that looks like its orderly end, and nobody can tell that the record has not been accepted.
+    /// that looks like its orderly end, and nobody can tell that the record has not been accepted. A program that reads late
+    /// has read all that its kernel had; our end must have left it the time for that, unless it is the first such record for
+    /// a while, on a full connection or on one that is in order.
     fn choke(&mut self, which: Which, line: &str, rest: &[String], now: Duration) {
         *self.struck.entry(Kind::RecordPoisoned).or_default() += 1;
+        let is_fifo = self.objects.iter().any(|object| object.group.is_some());
         let peer = &mut self.peers[which.0];
         let Some(link) = peer.links.get_mut(&which.1) else { return };
-        let is_last = rest.is_empty() && link.unread() == 0 && link.line.is_empty() && link.outbox.is_empty();
+        let is_late = peer.latency > Duration::ZERO;
+        if is_late {
+            link.line.clear();
+        } else {
+            // Bytes that its program has not looked at are lost with it.
+            link.line.extend(rest.concat().into_bytes());
+        }
+        let is_last = link.unread() == 0 && link.line.is_empty() && link.outbox.is_empty();
         let is_believed = peer.believes_kernel && link.is_proven();
-        // Bytes that its program has not looked at are lost with it.
-        link.line.extend(rest.concat().into_bytes());
-        if is_believed || is_last && link.is_ended {
+        let is_known = peer.refused.get(&link.by).is_some_and(|at| now < *at + SEND_DOUBT_TIME);
+        let may_be_hasty = !is_known && (is_fifo || link.written >= BATCH_BYTES as u64);
+        let is_hidden = !is_late || may_be_hasty || link.was_outlived_by(SETTLE_TIME);
+        let is_ended = link.is_ended || is_late && link.tls.as_ref().is_some_and(Tls::has_heard_end);
+        if !is_ended {
+            peer.refused.insert(link.by, now);
+        }
+        if is_believed || is_last && is_ended && is_hidden {
             let names = std::iter::once(line).chain(rest.iter().map(String::as_str)).filter_map(name_of);
             peer.excused.extend(names);
         }
@@ -350,11 +366,12 @@ impl Wire for Socket {
     }
 
     fn end(&self) -> io::Result<()> {
-        self.at(|link, _| {
+        self.at(|link, now| {
             if link.is_reset {
                 return Err(ErrorKind::NotConnected.into());
             }
             link.is_ended = true;
+            link.ended_at.get_or_insert(now);
             Ok(())
         })
     }
