@@ -351,6 +351,13 @@ pub const SEND_PROOF_TIMEOUT_MAX: Duration = Duration::from_secs(480);
 pub const SEND_UNANSWERED_MAX: u32 = 2;
 /// How long each of these waits for its end.
 pub const SEND_UNANSWERED_TIME: Duration = Duration::from_secs(10);
+/// Consecutive ends without a close_notify, of a peer that has sent one before, until it is tested whether it still sends any.
+pub const SEND_CUTS_MAX: u32 = 5;
+/// Connections without data that must end without one for that, each right after ours.
+pub const SEND_GOODBYE_PROBES: u32 = 5;
+/// How soon that is, with [`SEND_RESET_TIMEOUT`] in it. A program that dies every few seconds ends so many connections at just that
+/// time once in a thousand tests.
+pub const SEND_PROMPT_TIME: Duration = Duration::from_millis(800);
 /// TLS records on one connection before it is renewed. A TLS 1.2 key may encrypt 2^24 records with AES-GCM, after which
 /// rustls drops writes. A quarter of that is 64 GiB of full records.
 pub const SEND_RECORDS_MAX: u64 = 1 << 22;

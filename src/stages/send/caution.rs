@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::limits::{
-    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_CROWDED_TIME, SEND_DOUBT_TIME,
-    SEND_LIFETIME_RETRY, SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
+    PROBE_LOOKS_MAX, SEND_BARREN_CONNECTIONS, SEND_CAREFUL_BATCHES_MAX, SEND_CROWDED_TIME, SEND_CUTS_MAX,
+    SEND_DOUBT_TIME, SEND_LIFETIME_RETRY, SEND_PROOF_TIMEOUT, SEND_PROOF_TIMEOUT_MAX, SUSPECT_STRIKES,
+    SUSPECTS_TOGETHER,
 };
 use crate::handoff::{Batch, Trial};
 
@@ -36,6 +37,8 @@ pub struct Caution {
     has_accepted: bool,
     /// The peer has sent a TLS close_notify before it ended a connection.
     says_goodbye: bool,
+    /// Consecutive ends without one since then.
+    cuts: u32,
     /// Whether the peer ends connections after we have ended them, if that is known.
     answers: Option<bool>,
     /// Until then, the peer is taken for one that serves only so many connections at a time.
@@ -163,6 +166,11 @@ impl Caution {
         self.patience = Some((2 * self.patience()).min(SEND_PROOF_TIMEOUT_MAX));
     }
 
+    /// Notes that the peer has not ended any connection yet. It gets as much time as any, on the same connections.
+    pub fn wait_longest(&mut self) {
+        self.patience = Some(SEND_PROOF_TIMEOUT_MAX);
+    }
+
     /// Notes that the peer has ended a connection in good order, this long after it last took something. The next one may
     /// carry far more than this one, so the patience shrinks by half at most.
     pub fn took(&mut self, time: Duration) {
@@ -180,7 +188,22 @@ impl Caution {
     pub fn answered(&mut self, goodbye: bool) -> bool {
         self.answers = Some(true);
         self.says_goodbye |= goodbye;
+        self.cuts = if goodbye { 0 } else { self.cuts + u32::from(self.says_goodbye) };
         goodbye || !self.says_goodbye
+    }
+
+    /// True, once, if so many ends in a row had no close_notify that it should be tested whether the peer still sends any.
+    pub fn takes_goodbye_test(&mut self) -> bool {
+        let is_due = self.cuts >= SEND_CUTS_MAX;
+        if is_due {
+            self.cuts = 0;
+        }
+        is_due
+    }
+
+    /// Notes that the peer no longer sends a close_notify.
+    pub fn forget_goodbye(&mut self) {
+        (self.says_goodbye, self.cuts) = (false, 0);
     }
 
     /// A frame that the peer has once accepted, to test whether it still accepts anything.
@@ -428,6 +451,12 @@ mod tests {
         let mut caution = Caution::default();
         assert!(caution.answered(false) && caution.answered(true));
         assert!(!caution.answered(false), "the end is not the peer's own");
+        (1..SEND_CUTS_MAX - 1).for_each(|_| assert!(!caution.answered(false)));
+        assert!(caution.answered(true) && !caution.takes_goodbye_test(), "one that says it comes in between");
+        (0..SEND_CUTS_MAX).for_each(|_| assert!(!caution.answered(false)));
+        assert!(caution.takes_goodbye_test() && !caution.takes_goodbye_test(), "one sender tests it");
+        caution.forget_goodbye();
+        assert!(caution.answered(false) && caution.answered(true) && !caution.answered(false));
     }
 
     #[test]

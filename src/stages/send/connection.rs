@@ -244,8 +244,12 @@ impl Connection {
     /// With TLS 1.3 our handshake ends before the peer has looked at our certificate. With plain TCP the kernel accepts
     /// and acknowledges whatever the program does.
     pub fn is_proven(&self) -> bool {
-        let has_read = self.acknowledged >= SETTLE_BYTES as u64;
-        has_read || self.tls.as_ref().is_some_and(|tls| self.heard.data || is_accepted(tls))
+        self.has_taken_much() || self.tls.as_ref().is_some_and(|tls| self.heard.data || is_accepted(tls))
+    }
+
+    /// True if the peer has taken more than buffers hold: its program reads.
+    pub fn has_taken_much(&self) -> bool {
+        self.acknowledged >= SETTLE_BYTES as u64
     }
 
     /// True if the peer's end would not be a late refusal of our certificate.
@@ -366,6 +370,11 @@ impl Connection {
         self.taking.map(clock::since).unwrap_or_default()
     }
 
+    /// True if the peer's end has come within this time after our close_notify, without our FIN.
+    pub fn was_answered_within(&self, time: Duration) -> bool {
+        !self.is_shut && self.heard.end && self.silence() < time
+    }
+
     /// True if the peer has sent a TLS close_notify, which no balancer in between can send for it.
     pub fn has_heard_goodbye(&self) -> bool {
         self.heard.goodbye
@@ -392,7 +401,8 @@ impl Connection {
         Ok(!may_be_reset && self.unacknowledged()? == 0)
     }
 
-    fn await_answer(&self, abort: &Stop) -> Result<(), Error> {
+    /// After our close: waits for a sign of the peer, for a moment.
+    pub fn await_answer(&self, abort: &Stop) -> Result<(), Error> {
         if self.heard.end {
             // The socket stays readable from now on.
             abort.wait(SEND_ROOM_INTERVAL);

@@ -31,7 +31,11 @@ pub enum Error {
     )]
     Unanswered { peer: String, seconds: u64 },
     #[error(
-        "the connection with {peer} ended after our close_notify, but without the peer's own, which it usually sends; something in between may have failed. Unconfirmed batches are sent again"
+        "{peer} has not ended any connection after we did, not even one without data: its program does not read, or never ends connections. Nothing is confirmed until it ends one, or for {minutes} min; after that its TCP acknowledgements confirm. Is its program alive? If it is one that never ends connections, write \"confirmation\": \"acknowledgement\""
+    )]
+    Silent { peer: String, minutes: u64 },
+    #[error(
+        "the connection with {peer} ended after our close_notify, but without the peer's own, which it usually sends; a balancer in between may have lost its backend, or another program answers there. Unconfirmed batches are sent again"
     )]
     Cut { peer: String },
     #[error("TLS with {peer} dropped bytes that were written; they are sent again on a new connection")]

@@ -154,6 +154,9 @@ impl SenderThread {
             self.shared.caution().ended(barren, clock::now());
         }
         self.give_back(window, strikes);
+        if matches!(end, Err(Error::Cut { .. })) && self.shared.caution().takes_goodbye_test() {
+            trial::ask_for_goodbye(&self.shared);
+        }
         end
     }
 

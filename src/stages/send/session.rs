@@ -148,8 +148,14 @@ impl Session {
     /// # Errors
     /// If the peer did not end the connection in good order. [`Session::into_window`] gives the unconfirmed batches.
     pub fn end(&mut self, shared: &SharedOutput) -> Result<(), Error> {
-        let closed = self.connection.close(self.patience(shared), &shared.abort);
-        self.has_ended(closed, shared)
+        self.begin_end(shared)?;
+        while !self.try_end(shared)? {
+            if shared.abort.is_stopped() {
+                return Err(Error::Stopped);
+            }
+            self.connection.await_answer(&shared.abort)?;
+        }
+        Ok(())
     }
 
     /// Closes our side without waiting for the peer's close.
@@ -167,8 +173,15 @@ impl Session {
     pub fn try_end(&mut self, shared: &SharedOutput) -> Result<bool, Error> {
         match self.connection.is_answered(self.patience(shared)) {
             Ok(false) => Ok(false),
+            Err(Error::Unanswered { .. }) if self.may_be_answered(shared) => Ok(false),
             closed => self.has_ended(closed.map(drop), shared).map(|()| true),
         }
+    }
+
+    /// True if the peer has more time for its end than it was given at first. Notes whether it ends connections at all.
+    fn may_be_answered(&mut self, shared: &SharedOutput) -> bool {
+        self.by_its_end = self.by_its_end && trial::is_ever_ended(&self.connection, shared);
+        self.by_its_end && self.connection.silence() < shared.caution().patience()
     }
 
     /// How long the peer may take to end the connection after we did.
@@ -194,7 +207,6 @@ impl Session {
                 if self.needs_its_end() {
                     shared.caution().unanswered();
                 }
-                self.by_its_end = self.by_its_end && trial::is_ever_ended(shared);
                 self.confirm(shared, clock::now())?;
                 let is_no_proof = !self.needs_its_end() || !shared.caution().expects_answers();
                 if self.window.is_empty() && is_no_proof {

@@ -9,7 +9,7 @@ use super::connection::{Connection, Peer};
 use super::error::Error;
 use super::throttle::Throttle;
 use crate::ack::Outcome;
-use crate::base::limits::{PROBE_BYTES_MAX, SEND_CLOSE_TIMEOUT};
+use crate::base::limits::{PROBE_BYTES_MAX, SEND_CLOSE_TIMEOUT, SEND_PROOF_TIMEOUT_MAX};
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
@@ -117,6 +117,22 @@ impl SharedOutput {
     pub fn warn_of_no_answers(&self) {
         log::warn!(
             "outputs.{}: {} does not end connections after the collector has, which \"confirmation\": \"close\" needs; from now on its TCP acknowledgements confirm what is sent. Use a relay that closes its connections, or write \"confirmation\": \"acknowledgement\"",
+            self.telemetry.name,
+            self.peer
+        );
+    }
+
+    /// Tells that the peer has not ended any connection yet, so that nothing is confirmed for a while.
+    pub fn tell_of_silence(&self) {
+        let minutes = SEND_PROOF_TIMEOUT_MAX.as_secs() / 60;
+        let error = Error::Silent { peer: self.peer.to_string(), minutes };
+        self.telemetry.health.failed(&error, false);
+    }
+
+    /// Tells that from now on ends without a close_notify count.
+    pub fn warn_of_no_goodbye(&self) {
+        log::warn!(
+            "outputs.{}: {} no longer ends TLS connections with a close_notify, as it did before: another program seems to answer there. From now on its end of a connection confirms without one. If a balancer passes TLS through to several programs, let all of them send a close_notify, or none",
             self.telemetry.name,
             self.peer
         );

@@ -229,6 +229,17 @@ fn where_the_end_of_a_connection_confirms_as_well() {
     one_record_is_refused(&Lab::tls(pki_tls(), dislikes(), CLOSE), |records| records);
 }
 
+/// Another program answers at its address, and was never asked whether it does.
+#[test]
+fn a_peer_that_no_longer_sends_a_close_notify_is_believed_after_a_while() {
+    let lab = Lab::tls(pki_tls(), Habits::default(), CLOSE);
+    lab.send("before", &records("before", 10), None);
+    assert_eq!(lab.settle(1), delivered(&["before"]));
+    lab.peer.set(Habits { wordless: true, ..Habits::default() });
+    lab.send("after", &records("after", 10), None);
+    assert_eq!(lab.settle(1), delivered(&["after"]));
+}
+
 /// It has read our end with the record, so that its own comes after ours, and looks as if it had accepted everything.
 #[test]
 fn where_the_program_reads_late_as_well() {
@@ -477,21 +488,6 @@ fn connections_overlap_while_their_ends_are_waited_for() {
     assert!(lab.settle(40).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
     assert!(lab.peer.connections() >= 3);
     assert_eq!(lab.sent().repeated, 0);
-}
-
-#[test]
-fn a_peer_that_leaves_connections_open_confirms_by_acknowledgements_and_gets_nothing_twice() {
-    let lab = Lab::tls(pki_tls(), Habits { keeps: true, ..Habits::default() }, CLOSE);
-    let names = (0..8).map(|number| format!("o{number}")).collect::<Vec<_>>();
-    for name in &names {
-        lab.send(name, &records(name, 100), None);
-        std::thread::sleep(SETTLE_TIME);
-    }
-    assert!(lab.settle(names.len()).iter().all(|(_, outcome)| *outcome == Outcome::Delivered));
-    assert_eq!((lab.peer.frames().len(), lab.sent().repeated), (800, 0));
-    // From now on nothing waits for an end.
-    lab.send("last", &records("last", 100), None);
-    assert_eq!(lab.settle(1), delivered(&["last"]));
 }
 
 /// After an outage its connections carry little, and each that is closed shows that more works.

@@ -7,8 +7,8 @@ use super::connection::{Connection, Progress};
 use super::error::Error;
 use super::shared::SharedOutput;
 use crate::base::limits::{
-    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_REFUSAL_TIME, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME,
-    SETTLE_TIME_HASTY,
+    SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_GOODBYE_PROBES, SEND_LIFETIME_MIN, SEND_PROMPT_TIME,
+    SEND_PROOF_TIMEOUT_MAX, SEND_REFUSAL_TIME, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME, SETTLE_TIME_HASTY,
 };
 use crate::base::runtime::clock;
 
@@ -56,7 +56,7 @@ fn deliver<'b>(
         Err(error @ Error::Unanswered { .. }) => {
             shared.caution().unanswered();
             // It has outlived their acknowledgement, which confirms with a peer that never ends a connection.
-            let confirms = by_its_end && is_proven && !is_ever_ended(shared);
+            let confirms = by_its_end && is_proven && !is_ever_ended(connection, shared);
             if confirms { Ok(()) } else { Err(error) }
         }
         Err(error) => Err(error),
@@ -135,14 +135,37 @@ fn live(time: Duration, shared: &SharedOutput) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Tells whether the peer ends connections at all after we have, now that it has not ended one with data on it. If none
-/// was ever ended, connections without data show it: a program that never closes leaves these open too, while one that
-/// is slow or hangs ends them, or does not even shake hands.
-pub fn is_ever_ended(shared: &SharedOutput) -> bool {
+/// Tests whether the peer still ends connections with a close_notify, now that several ends in a row had none. A balancer that
+/// passes TLS through cannot know when we send ours, so where several connections without data end right after it, the peer's
+/// program has read it. Such a program is another one than before, and its ends count without a close_notify from now on.
+pub fn ask_for_goodbye(shared: &SharedOutput) {
+    if (0..SEND_GOODBYE_PROBES).all(|_| is_wordless(shared)) {
+        shared.caution().forget_goodbye();
+        shared.warn_of_no_goodbye();
+    }
+}
+
+/// True if the peer ends a connection without data right after our close_notify, without its own.
+fn is_wordless(shared: &SharedOutput) -> bool {
+    ends_well_after(SEND_LIFETIME_MIN, shared).is_some_and(|connection| {
+        !connection.has_heard_goodbye() && connection.was_answered_within(SEND_PROMPT_TIME)
+    })
+}
+
+/// Tells whether the peer ends connections at all after we have, now that it has not ended this one. If none was ever ended,
+/// connections without data show it: a program that never closes leaves these open too, while most that are slow or hang end
+/// them, or do not even shake hands. One that shakes hands and reads nothing leaves them open as well. So the peer must also have
+/// taken more than buffers hold, or it gets the longest time that any peer gets.
+pub fn is_ever_ended(connection: &Connection, shared: &SharedOutput) -> bool {
     if !shared.caution().expects_answers() {
         return false;
     }
     if shared.caution().has_answered() || !(0..SEND_UNANSWERED_MAX).all(|_| is_left_open(shared)) {
+        return true;
+    }
+    if !connection.has_taken_much() && connection.silence() < SEND_PROOF_TIMEOUT_MAX {
+        shared.caution().wait_longest();
+        shared.tell_of_silence();
         return true;
     }
     if shared.caution().never_answers() {

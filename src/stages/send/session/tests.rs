@@ -10,7 +10,7 @@ use rustls::{
 
 use super::*;
 use crate::ack::Ack;
-use crate::base::limits::{SEND_CLOSE_TIMEOUT, SEND_FIN_TIMEOUT};
+use crate::base::limits::{SEND_CLOSE_TIMEOUT, SEND_FIN_TIMEOUT, SETTLE_BYTES};
 use crate::base::runtime::channel::{self, Receiver};
 use crate::base::runtime::sync::Mutex;
 use crate::base::stop::Stop;
@@ -403,5 +403,50 @@ fn a_peer_that_answers_only_a_fin_gets_one_and_is_remembered() {
         connection.close(patience, &shared.abort).unwrap();
         assert_eq!(connection.silence() < SEND_FIN_TIMEOUT, needs_fin);
     }
+    thread.join().unwrap();
+}
+
+/// A peer that reads everything, and leaves its connections open.
+fn keeping_peer(connections: usize) -> (SharedOutput, mpsc::Sender<()>, JoinHandle<()>) {
+    let (shared, go, thread) = raw_peer(connections, |mut socket, _tls| {
+        let keep = move || {
+            while socket.read(&mut [0; 1 << 16]).is_ok_and(|read| read > 0) {}
+            loop {
+                std::thread::park();
+            }
+        };
+        drop(spawn(keep));
+    });
+    (0..connections).for_each(|_| go.send(()).unwrap());
+    (shared, go, thread)
+}
+
+#[test]
+fn a_peer_that_reads_and_ends_no_connection_confirms_by_acknowledgements() {
+    let (ack, (shared, _go, thread)) = (Ack::open(|_| ()), keeping_peer(3));
+    let mut session = open(&shared);
+    while session.connection.written() <= 2 * SETTLE_BYTES as u64 {
+        session.write(vec![batch(&ack, 0)], &shared);
+        session.attend(&shared).unwrap();
+    }
+    session.end(&shared).unwrap();
+    assert!(session.is_empty() && !shared.caution().expects_answers());
+    thread.join().unwrap();
+}
+
+/// Its program may read nothing at all: nothing but time tells it from one that never ends a connection.
+#[test]
+fn one_that_may_not_read_is_waited_for_on_the_same_connection() {
+    let (ack, (shared, _go, thread)) = (Ack::open(|_| ()), keeping_peer(3));
+    let mut session = open(&shared);
+    session.write(vec![Batch::new(Arc::new(b"<14>frame\n".to_vec().into()), 1, ack.share())], &shared);
+    while session.attend(&shared).unwrap().0 != Next::Close {}
+    session.begin_end(&shared).unwrap();
+    while shared.telemetry.health.trouble().is_none() {
+        assert!(!session.try_end(&shared).unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!session.try_end(&shared).unwrap() && shared.caution().expects_answers());
+    assert_eq!((session.is_empty(), shared.telemetry.send.events.value()), (false, 0));
     thread.join().unwrap();
 }
