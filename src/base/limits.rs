@@ -299,6 +299,8 @@ pub const BATCHES_WAITING_PER_SENDER: usize = 4;
 pub const SEND_BACKLOG_TIME: Duration = Duration::from_millis(500);
 /// TCP connect.
 pub const SEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for each address of a name but the last one that is tried: the second SYN goes out after 1 s.
+pub const SEND_CONNECT_TIMEOUT_EACH: Duration = Duration::from_secs(3);
 /// The whole TLS handshake. A peer may check our certificate with a slow directory or an OCSP responder meanwhile.
 pub const SEND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// With TLS 1.3 a refused client certificate is reported after the handshake; a peer that accepts usually sends a

@@ -551,7 +551,13 @@ impl Connection {
     }
 
     fn broken(&self, source: io::Error) -> Error {
-        Error::Broken { peer: self.peer.clone(), source }
+        let peer = self.peer.clone();
+        // Not before our close.
+        if self.taking.is_some() {
+            Error::BrokenAtEnd { peer, source }
+        } else {
+            Error::Broken { peer, source }
+        }
     }
 }
 

@@ -27,6 +27,10 @@ pub enum Error {
     #[error("the connection with {peer} broke: {source}")]
     Broken { peer: String, source: io::Error },
     #[error(
+        "{peer} broke the connection after we had ended it: {source}. Its program may have closed with unread data. If it always ends connections like this, no end confirms: let it read to our end and close in good order, or write \"confirmation\": \"acknowledgement\""
+    )]
+    BrokenAtEnd { peer: String, source: io::Error },
+    #[error(
         "{peer} did not end the connection within {seconds} s after we did; its program may not be reading. Unconfirmed batches are sent again"
     )]
     Unanswered { peer: String, seconds: u64 },
@@ -57,7 +61,7 @@ impl Error {
     /// True if the peer has ended a working connection, possibly because of its input.
     pub fn is_end(&self) -> bool {
         match self {
-            Error::Closed { .. } | Error::Broken { .. } => true,
+            Error::Closed { .. } | Error::Broken { .. } | Error::BrokenAtEnd { .. } => true,
             // A complaint about our certificate concerns the connection, not its content.
             Error::Tls { source: rustls::Error::AlertReceived(alert), .. } => {
                 identity_advice(*alert).is_none()
@@ -74,7 +78,10 @@ impl Error {
     fn cause(&self) -> String {
         match self {
             Error::Tls { source, .. } => format!("TLS: {source}"),
-            Error::Resolve { source, .. } | Error::Connect { source, .. } | Error::Broken { source, .. } => {
+            Error::Resolve { source, .. }
+            | Error::Connect { source, .. }
+            | Error::Broken { source, .. }
+            | Error::BrokenAtEnd { source, .. } => {
                 format!("{}: {}", variant(self), source.kind())
             }
             other => variant(other),

@@ -1,8 +1,9 @@
 //! The carrier of a connection's bytes: a TCP socket, or a model of one.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::error::Error;
 use super::outq;
-use crate::base::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, SEND_CONNECT_TIMEOUT, SEND_OWED_MAX};
+use crate::base::limits::{
+    KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, SEND_CONNECT_TIMEOUT, SEND_CONNECT_TIMEOUT_EACH, SEND_OWED_MAX,
+};
+use crate::base::locks::lock;
+use crate::base::runtime::sync::Mutex;
 
 /// The bytes of a connection in both directions. Reading and writing do not wait: they fail with
 /// [`ErrorKind::WouldBlock`] instead.
@@ -70,17 +75,20 @@ impl Network {
 
 impl Default for Network {
     fn default() -> Network {
-        Network::over(Tcp)
+        Network::over(Tcp::default())
     }
 }
 
-#[derive(Debug)]
-struct Tcp;
+#[derive(Debug, Default)]
+struct Tcp {
+    /// The latest address of each name at which a connection could be made.
+    reached: Mutex<HashMap<String, SocketAddr>>,
+}
 
 impl Dial for Tcp {
     fn dial(&self, address: &str, port: u16) -> Result<Box<dyn Wire>, Error> {
         let refused = |source| Error::Connect { peer: format!("{address}:{port}"), source };
-        let socket = connect(address, port)?;
+        let socket = self.connect(address, port)?;
         tune(&socket).map_err(refused)?;
         Ok(Box::new(socket))
     }
@@ -112,19 +120,30 @@ impl Wire for TcpStream {
     }
 }
 
-/// Tries each of the name's addresses.
-fn connect(address: &str, port: u16) -> Result<TcpStream, Error> {
-    let addresses = (address, port)
-        .to_socket_addrs()
-        .map_err(|source| Error::Resolve { address: address.to_owned(), source })?;
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, SEND_CONNECT_TIMEOUT) {
-            Ok(socket) => return Ok(socket),
-            Err(e) => last = e,
+impl Tcp {
+    /// Tries each of the name's addresses, first the one that worked last.
+    fn connect(&self, address: &str, port: u16) -> Result<TcpStream, Error> {
+        let peer = format!("{address}:{port}");
+        let addresses = (address, port)
+            .to_socket_addrs()
+            .map_err(|source| Error::Resolve { address: address.to_owned(), source })?;
+        let reached = lock(&self.reached).get(&peer).copied();
+        let mut addresses: Vec<SocketAddr> = addresses.collect();
+        addresses.sort_by_key(|address| Some(*address) != reached);
+        let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for (number, address) in addresses.iter().enumerate() {
+            let is_last = number + 1 == addresses.len();
+            let time = if is_last { SEND_CONNECT_TIMEOUT } else { SEND_CONNECT_TIMEOUT_EACH };
+            match TcpStream::connect_timeout(address, time) {
+                Ok(socket) => {
+                    lock(&self.reached).insert(peer, *address);
+                    return Ok(socket);
+                }
+                Err(e) => last = e,
+            }
         }
+        Err(Error::Connect { peer, source: last })
     }
-    Err(Error::Connect { peer: format!("{address}:{port}"), source: last })
 }
 
 /// Small batches are sent at once; a peer that vanished silently is noticed on an idle connection. While bytes are owed, the
@@ -143,6 +162,18 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn the_address_that_worked_last_is_tried_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (tcp, port) = (Tcp::default(), listener.local_addr().unwrap().port());
+        tcp.connect("localhost", port).unwrap();
+        let reached = lock(&tcp.reached).clone();
+        assert_eq!(
+            reached.into_iter().collect::<Vec<_>>(),
+            [(format!("localhost:{port}"), listener.local_addr().unwrap())]
+        );
+    }
 
     #[test]
     fn only_the_sender_decides_when_a_slow_peer_is_given_up() {
