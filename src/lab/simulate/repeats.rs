@@ -7,7 +7,8 @@
 //!
 //! - The ledger could not be written at some time before its message was received again.
 //! - Its source's lease has been taken from another holder, and the table's checkpoint does not cover it.
-//! - It is alone on a connection while a record is about that the peer refuses, or after the peer has crashed again and again: it shows whether others get through.
+//! - It is alone on a connection while a record is about that the peer refuses, or after the peer has crashed again and
+//!   again, or has refused our certificate late: it shows whether others get through.
 //!
 //! Each of these allows one more reading of each record that it concerns, and no other one.
 
@@ -20,8 +21,9 @@ use super::world::State;
 impl State {
     /// Counts a record that the peer's program has read from a connection.
     pub(super) fn has_read(&mut self, (peer, number): Which, object: usize, at: usize, length: usize) {
-        let has_crashed = self.struck.contains_key(&Kind::PeerCrashes);
-        let is_probing = has_crashed || self.objects.iter().any(|object| object.poison.is_some());
+        let may_be_blamed =
+            [Kind::PeerCrashes, Kind::PeerRefusesLate].iter().any(|kind| self.struck.contains_key(kind));
+        let is_probing = may_be_blamed || self.objects.iter().any(|object| object.poison.is_some());
         let peer = &mut self.peers[peer];
         match peer.links.get_mut(&number) {
             Some(link) if is_probing && link.records.is_empty() && peer.read[object][at] > 0 => {
