@@ -307,10 +307,10 @@ impl Session {
         self.hasty || self.by_its_end || !self.connection.is_proven()
     }
 
-    /// True if nothing needs to wait for its end: the order of the next batches does not depend on it, and the peer is
-    /// not suspected of ending connections.
+    /// True if nothing needs to wait for its end: the order of the next batches does not depend on it, and the peer's connections
+    /// live for long enough.
     fn may_be_left(&self) -> bool {
-        self.by_its_end && !self.hasty && self.allowance.is_none() && !self.window.has_lanes()
+        self.by_its_end && !self.hasty && !self.window.has_lanes()
     }
 
     /// True if there is nothing left to wait for before it is closed. A peer that closes because of what it has read
