@@ -348,6 +348,9 @@ pub const SEND_ENDINGS_MAX: usize = 8;
 /// The most that this grows to, twice as long each time that a peer does not end a connection: the slowest that is
 /// waited for reads 16 MiB in that time, more than buffers hold.
 pub const SEND_PROOF_TIMEOUT_MAX: Duration = Duration::from_secs(480);
+/// Time for which connections over TLS are waited for, while the peer has never ended one and has not taken more than buffers hold.
+/// Its program has shaken hands. Plain TCP, which a kernel can accept alone, has [`SEND_PROOF_TIMEOUT_MAX`].
+pub const SEND_SILENCE_TIME_TLS: Duration = Duration::from_secs(120);
 /// Connections without data that a peer has not ended, after one with data and none ever before, until it is assumed
 /// never to end any.
 pub const SEND_UNANSWERED_MAX: u32 = 2;

@@ -166,9 +166,9 @@ impl Caution {
         self.patience = Some((2 * self.patience()).min(SEND_PROOF_TIMEOUT_MAX));
     }
 
-    /// Notes that the peer has not ended any connection yet. It gets as much time as any, on the same connections.
-    pub fn wait_longest(&mut self) {
-        self.patience = Some(SEND_PROOF_TIMEOUT_MAX);
+    /// Notes that the peer has not ended any connection yet. It gets this time, on the same connections.
+    pub fn wait_for(&mut self, time: Duration) {
+        self.patience = Some(time);
     }
 
     /// Notes that the peer has ended a connection in good order, this long after it last took something. The next one may

@@ -9,7 +9,7 @@ use super::connection::{Connection, Peer};
 use super::error::Error;
 use super::throttle::Throttle;
 use crate::ack::Outcome;
-use crate::base::limits::{PROBE_BYTES_MAX, SEND_CLOSE_TIMEOUT, SEND_PROOF_TIMEOUT_MAX};
+use crate::base::limits::{PROBE_BYTES_MAX, SEND_CLOSE_TIMEOUT};
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
@@ -122,9 +122,9 @@ impl SharedOutput {
         );
     }
 
-    /// Tells that the peer has not ended any connection yet, so that nothing is confirmed for a while.
-    pub fn tell_of_silence(&self) {
-        let minutes = SEND_PROOF_TIMEOUT_MAX.as_secs() / 60;
+    /// Tells that the peer has not ended any connection yet, so that nothing is confirmed for this time.
+    pub fn tell_of_silence(&self, time: Duration) {
+        let minutes = time.as_secs() / 60;
         let error = Error::Silent { peer: self.peer.to_string(), minutes };
         self.telemetry.health.failed(&error, false);
     }

@@ -8,7 +8,8 @@ use super::error::Error;
 use super::shared::SharedOutput;
 use crate::base::limits::{
     SEND_CLOSE_TIMEOUT, SEND_CONFIRM_INTERVAL, SEND_GOODBYE_PROBES, SEND_LIFETIME_MIN, SEND_PROMPT_TIME,
-    SEND_PROOF_TIMEOUT_MAX, SEND_REFUSAL_TIME, SEND_UNANSWERED_MAX, SEND_UNANSWERED_TIME, SETTLE_TIME_HASTY,
+    SEND_PROOF_TIMEOUT_MAX, SEND_REFUSAL_TIME, SEND_SILENCE_TIME_TLS, SEND_UNANSWERED_MAX,
+    SEND_UNANSWERED_TIME, SETTLE_TIME_HASTY,
 };
 use crate::base::runtime::clock;
 
@@ -155,7 +156,7 @@ fn is_wordless(shared: &SharedOutput) -> bool {
 /// Tells whether the peer ends connections at all after we have, now that it has not ended this one. If none was ever ended,
 /// connections without data show it: a program that never closes leaves these open too, while most that are slow or hang end
 /// them, or do not even shake hands. One that shakes hands and reads nothing leaves them open as well. So the peer must also have
-/// taken more than buffers hold, or it gets the longest time that any peer gets.
+/// taken more than buffers hold, or it gets more time.
 pub fn is_ever_ended(connection: &Connection, shared: &SharedOutput) -> bool {
     if !shared.caution().expects_answers() {
         return false;
@@ -163,9 +164,10 @@ pub fn is_ever_ended(connection: &Connection, shared: &SharedOutput) -> bool {
     if shared.caution().has_answered() || !(0..SEND_UNANSWERED_MAX).all(|_| is_left_open(shared)) {
         return true;
     }
-    if !connection.has_taken_much() && connection.silence() < SEND_PROOF_TIMEOUT_MAX {
-        shared.caution().wait_longest();
-        shared.tell_of_silence();
+    let time = if connection.is_tls() { SEND_SILENCE_TIME_TLS } else { SEND_PROOF_TIMEOUT_MAX };
+    if !connection.has_taken_much() && connection.silence() < time {
+        shared.caution().wait_for(time);
+        shared.tell_of_silence(time);
         return true;
     }
     if shared.caution().never_answers() {
