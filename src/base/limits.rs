@@ -951,6 +951,9 @@ pub const PARQUET_COLUMNS_MAX: usize = 20_000;
 pub const PARQUET_COLUMN_BYTES: usize = 12 * KIB;
 /// Nested groups; the reader descends by recursion.
 pub const PARQUET_DEPTH_MAX: usize = 64;
+/// Bytes inside an object that are taken for the footers of further files, and are read to find out. Data rarely looks like that, and
+/// is short then.
+pub const PARQUET_JOINTS_BYTES_MAX: usize = 64 * MIB;
 
 // ---- configuration ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 //! Each is refused with its name: sent unchanged, its bytes would appear in the table as records.
 
 use super::Error;
-use crate::base::limits::{BINARY_PART_MAX, ODD_BYTES_MIN};
+use crate::base::limits::{BINARY_LOOK_BYTES, BINARY_PART_MAX, ODD_BYTES_MIN};
 
 /// An unsupported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,7 @@ const SIGNATURES: &[(&[u8], Foreign)] = &[
 const BEFORE_BINARY: &[(&[u8], Foreign)] =
     &[(b"ORC", Foreign { name: "ORC", cure: CONVERT }), (b"PARE", ENCRYPTED_PARQUET)];
 
+/// Parquet with an encrypted footer, or with encrypted columns.
 pub(super) const ENCRYPTED_PARQUET: Foreign = Foreign { name: "encrypted Parquet", cure: DECRYPT };
 
 /// bzip2 begins with `BZh`, the level of compression, which is a digit, and one of these: the signature of a block, or
@@ -130,8 +131,15 @@ fn may_become_bzip2(start: &[u8]) -> bool {
     }
 }
 
+/// Refuses the start of a text, as long as [`BINARY_LOOK_BYTES`] unless these are all bytes: archives and packings without a
+/// signature, and with `is_text` binary data.
+pub(super) fn check_start(start: &[u8], is_text: bool) -> Result<(), Error> {
+    check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
+    if is_text { check_text(start) } else { Ok(()) }
+}
+
 /// Refuses archives and packings without a signature, by their first bytes. `is_all` says that these are all bytes.
-pub(super) fn check_archive(start: &[u8], is_all: bool) -> Result<(), Error> {
+fn check_archive(start: &[u8], is_all: bool) -> Result<(), Error> {
     let found = if is_tar(start) {
         TAR
     } else if is_raw_snappy(start, is_all) {

@@ -14,7 +14,7 @@ use super::lines::Lines;
 use super::partial::Limit;
 use super::start::{Passed, Start};
 use super::{Account, Bounds, Error, Sink};
-use crate::base::limits::{BINARY_LOOK_BYTES, INCAPSULA_HEADER_BYTES_MAX};
+use crate::base::limits::INCAPSULA_HEADER_BYTES_MAX;
 
 /// Splits one file. A text without a header is lines.
 pub(super) struct Incapsula {
@@ -150,8 +150,7 @@ impl Incapsula {
 
 /// Checks the start of a body's text, as that of any object of lines is checked.
 fn check_body(start: &[u8]) -> Result<(), Error> {
-    foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
-    foreign::check_text(start)
+    foreign::check_start(start, true)
 }
 
 const SEPARATOR: &[u8] = b"|==|";

@@ -22,7 +22,7 @@ use super::snappy_blocks::SnappyBlocks;
 use super::start::{Passed, Start};
 use super::utf16::{Order, Utf16};
 use super::{Account, Bounds, Error, Format, Sink};
-use crate::base::limits::{BINARY_LOOK_BYTES, EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
+use crate::base::limits::{EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
 
 /// The splitter of one object's text.
 pub(super) struct Split {
@@ -82,10 +82,7 @@ struct Look {
 impl Look {
     /// Checks the start of a text.
     fn at(&self, start: &[u8], ends_with_cr: &mut bool) -> Result<(), Error> {
-        foreign::check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
-        if self.binary {
-            foreign::check_text(start)?;
-        }
+        foreign::check_start(start, self.binary)?;
         *ends_with_cr = self.line_ends && has_lone_cr_only(start);
         self.signs.as_ref().map_or(Ok(()), |signs| signs.check(start))
     }

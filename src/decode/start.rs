@@ -10,6 +10,7 @@ pub(super) struct Start(Option<Vec<u8>>);
 pub(super) enum Passed<'t> {
     /// More is needed for a look at the start.
     Nothing,
+    /// All of it.
     Text(&'t [u8]),
     /// First what was held, then the rest of this text.
     Held(Vec<u8>, &'t [u8]),

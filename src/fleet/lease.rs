@@ -18,8 +18,8 @@ pub struct Lease {
     pub meant: Option<String>,
 }
 
-/// True if both sources are of the same log groups, which they divide into different numbers of parts: together, they would read all
-/// of them twice.
+/// True if both sources are of the same log groups, which they divide into different numbers of parts: together, they would read
+/// every group twice.
 pub fn divide_otherwise(one: &str, other: &str) -> bool {
     let division = |name: &'_ str| match name.rsplit_once("/shard-") {
         Some((base, part)) => (base.to_owned(), part.rsplit_once("-of-").map(|(_, count)| count.to_owned())),

@@ -232,7 +232,7 @@ impl Table {
     }
 
     /// The writes of marks, in groups whose order is kept. A position comes after the events before it and after what it leaves out,
-    /// and what is no longer left out is removed at last: whoever reads the table after some of the writes repeats
+    /// and what is no longer left out is removed at last: a host that reads the table after some of the writes repeats
     /// something, and misses nothing. A part that says what a position leaves out has a blank in its name.
     fn writes_of(&self, lease: &Held<'_>, pending: &Pending, number: u64) -> [Vec<Value>; 3] {
         let pk = pk(lease.source);
@@ -730,9 +730,28 @@ fn unpacked(bytes: &[u8]) -> Vec<Seen> {
 
 #[cfg(test)]
 pub(super) mod testing {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::aws::Provider;
+    use crate::http::{self, Body, Response, Server};
     use crate::settings::Endpoints;
+
+    /// A server that answers the table's calls.
+    pub fn serve(answer: impl Fn(&http::Request) -> Response + Send + Sync + 'static) -> Server {
+        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        Server::start("test-table", address, 100, move |stream, activity: &http::Activity| {
+            activity.works();
+            let _ = http::serve(stream, |request| answer(request));
+        })
+        .unwrap()
+    }
+
+    /// DynamoDB's answer with this body.
+    pub fn response(status: u16, body: &Value) -> Response {
+        let headers = vec![("x-amzn-requestid", "r".to_owned())];
+        Response { status, headers, body: Body::Owned(body.to_string().into_bytes()) }
+    }
 
     /// A table that no call reaches.
     pub fn nowhere() -> Table {

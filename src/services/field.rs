@@ -42,7 +42,7 @@ impl Field {
     pub fn raw<'v>(&self, record: Record<'v>) -> Option<Cow<'v, str>> {
         match &self.place {
             Place::Key => None,
-            Place::Json(path) => path.text_in(record.context),
+            Place::Json(path) => path.text(record.context),
             Place::Column(number) => column(record.bytes, *number),
         }
     }

@@ -44,7 +44,7 @@ pub(super) struct Json {
     has_elements: bool,
     empty_documents: u64,
     partial: Partial,
-    /// Of the current record, if it began in this chunk.
+    /// The current record's outline, if it began in this chunk.
     outline: Outline,
 }
 

@@ -37,12 +37,8 @@ struct Key {
 impl JsonPath {
     /// The value's own bytes, including a string's quotes. The first of several members with the same key counts, and a
     /// `null` is none. The text after the value is not read.
-    pub fn find<'j>(&self, json: &'j [u8]) -> Option<&'j [u8]> {
-        self.find_in(json.into())
-    }
-
-    /// Does the same with the help of what is known about the JSON.
-    pub fn find_in<'j>(&self, context: Context<'j>) -> Option<&'j [u8]> {
+    pub fn find<'j>(&self, json: impl Into<Context<'j>>) -> Option<&'j [u8]> {
+        let context = json.into();
         let mut value = skip_white(context.json);
         for (depth, key) in self.0.iter().enumerate() {
             let outline = context.outline.filter(|_| depth == 0);
@@ -55,13 +51,8 @@ impl JsonPath {
     }
 
     /// The value as text: a string without its quotes and escapes, anything else as written.
-    pub fn text<'j>(&self, json: &'j [u8]) -> Option<Cow<'j, str>> {
-        self.text_in(json.into())
-    }
-
-    /// Does the same with the help of what is known about the JSON.
-    pub fn text_in<'j>(&self, context: Context<'j>) -> Option<Cow<'j, str>> {
-        let value = self.find_in(context)?;
+    pub fn text<'j>(&self, json: impl Into<Context<'j>>) -> Option<Cow<'j, str>> {
+        let value = self.find(json)?;
         let written = walk::string(value).unwrap_or(value);
         if written.len() == value.len() || memchr::memchr(b'\\', written).is_none() {
             return std::str::from_utf8(written).ok().map(Into::into);
@@ -106,7 +97,7 @@ impl Key {
             {
                 (container, passed) = (nearer, start);
             }
-            if container.advance(&object[..at], passed).is_some() {
+            if container.advance(&object[..at], passed, None).is_some() {
                 return None;
             }
             if container.is_at_members()

@@ -62,7 +62,7 @@ impl Value {
         outline: Option<&mut Outline>,
     ) -> Option<usize> {
         match self.kind {
-            Kind::Container => self.container.advance_and_outline(data, pos, outline),
+            Kind::Container => self.container.advance(data, pos, outline),
             Kind::String => self.string(data, pos),
             Kind::Scalar => data[pos..].iter().position(|&b| !in_scalar(b)).map(|n| pos + n),
         }

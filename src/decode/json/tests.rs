@@ -284,7 +284,7 @@ proptest! {
         let mut sink = |found: Found<'_>| {
             if let Found::Record(record) = found {
                 for path in &paths {
-                    assert_eq!(path.find_in(record.context), path.find(record.bytes), "{path:?}");
+                    assert_eq!(path.find(record.context), path.find(record.bytes), "{path:?}");
                 }
             }
         };

@@ -11,7 +11,7 @@
 
 use super::bad;
 use super::thrift::{BINARY, Cursor, FALSE, I16, I32, I64, LIST, STRUCT, TRUE};
-use crate::base::limits::{MIB, PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX};
+use crate::base::limits::{PARQUET_COLUMNS_MAX, PARQUET_DEPTH_MAX, PARQUET_JOINTS_BYTES_MAX};
 use crate::decode::Error;
 use crate::decode::foreign::ENCRYPTED_PARQUET;
 
@@ -126,9 +126,6 @@ const ELEMENT_BYTES: usize = 1024;
 /// Copies of an element's name: the type's, and the JSON key, which escapes can make six times as long.
 const NAME_COPIES: usize = 8;
 
-/// Bytes that are taken for footers inside an object and are read to find out. Data looks like that rarely, and then is short.
-const JOINTS_BYTES_MAX: usize = 64 * MIB;
-
 /// The reason why the walk ended early.
 enum Fault {
     Damaged,
@@ -138,7 +135,7 @@ enum Fault {
 
 type Walked<T> = Result<T, Fault>;
 
-/// Checks that the object is complete and that its footer can be read. Returns the bytes that the library needs for the
+/// Checks that the object is complete, that it is one file, and that its footer can be read. Returns the bytes that the library needs for the
 /// footer, at most `bytes_max`.
 pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     if !object.starts_with(MAGIC) {
@@ -150,7 +147,7 @@ pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
     let footer = footer_of(object).ok_or_else(|| bad("the footer is longer than the object"))?;
     let mut walk = Walk::new(footer, bytes_max);
     match walk.structure(FILE) {
-        Ok(()) => Ok(walk.bytes),
+        Ok(()) => check_is_one_file(object, bytes_max).map(|()| walk.bytes),
         Err(Fault::Damaged) => Err(bad("the footer is corrupt")),
         Err(Fault::TooLarge) => Err(Error::FooterTooLarge { max: bytes_max }),
         Err(Fault::Refused(error)) => Err(error),
@@ -159,7 +156,7 @@ pub(super) fn check(object: &[u8], bytes_max: usize) -> Result<usize, Error> {
 
 /// Refuses an object that consists of several files: the last one's footer would be read as that of all, and the rows of the
 /// others would be lost.
-pub(super) fn check_is_one_file(object: &[u8], bytes_max: usize) -> Result<(), Error> {
+fn check_is_one_file(object: &[u8], bytes_max: usize) -> Result<(), Error> {
     let mut tried = 0;
     for at in memchr::memmem::find_iter(object, MAGIC) {
         let end = at + MAGIC.len();
@@ -167,7 +164,7 @@ pub(super) fn check_is_one_file(object: &[u8], bytes_max: usize) -> Result<(), E
         let mut walk = Walk::new(footer, bytes_max);
         let is_footer = walk.structure(FILE).is_ok() && walk.has_schema && walk.cursor.rest.is_empty();
         tried += footer.len();
-        if is_footer || tried > JOINTS_BYTES_MAX {
+        if is_footer || tried > PARQUET_JOINTS_BYTES_MAX {
             return Err(bad(
                 "several files were put together in one object: have each written as an object of its own",
             ));

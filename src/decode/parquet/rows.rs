@@ -26,7 +26,6 @@ pub(super) fn read(
     rows: &mut Rows<'_>,
 ) -> Result<(), Error> {
     let footer = footer::check(&object, bounds.held_bytes_max.saturating_sub(object.len()))?;
-    footer::check_is_one_file(&object, bounds.held_bytes_max.saturating_sub(object.len()))?;
     let mut charge = account.charge();
     charge.set(footer)?;
     let held = object.len() + footer;

@@ -28,18 +28,8 @@ pub use container::{Container, Outline};
 
 impl Container {
     /// Continues at `pos`, at first with the opening bracket. Returns the position after the last bracket, or None if
-    /// all of `data` belongs to the value.
-    pub fn advance(&mut self, data: &[u8], pos: usize) -> Option<usize> {
-        self.advance_and_outline(data, pos, None)
-    }
-
-    /// Does the same, and keeps the outline of a value that begins at `pos`.
-    pub fn advance_and_outline(
-        &mut self,
-        data: &[u8],
-        pos: usize,
-        outline: Option<&mut Outline>,
-    ) -> Option<usize> {
+    /// all of `data` belongs to the value. `outline` becomes that of a value that begins at `pos`.
+    pub fn advance(&mut self, data: &[u8], pos: usize, outline: Option<&mut Outline>) -> Option<usize> {
         let rest = data.get(pos..)?;
         let end = dispatch(self, rest, outline)?;
         Some(pos + end)
@@ -127,7 +117,11 @@ mod tests {
         for at in 0..value.len() {
             let (mut here, mut from_start) = (outline.before(at), Container::default());
             assert!(here.1 <= at, "{at}");
-            assert_eq!(here.0.advance(&value[..at], here.1), from_start.advance(&value[..at], 0), "{at}");
+            assert_eq!(
+                here.0.advance(&value[..at], here.1, None),
+                from_start.advance(&value[..at], 0, None),
+                "{at}"
+            );
             assert_eq!(here.0, from_start, "{at}");
             assert!(!outline.has_no_backslash(at) || !value[..at].contains(&b'\\'), "{at}");
         }

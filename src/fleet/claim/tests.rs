@@ -1,7 +1,6 @@
 //! Hosts that share a model of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
@@ -15,8 +14,8 @@ use crate::base::limits::FLEET_LEASE;
 use crate::base::object::Object;
 use crate::base::runtime::thread;
 use crate::fleet::lease::Host;
-use crate::fleet::table::testing;
-use crate::http::{self, Body, Request, Response, Server};
+use crate::fleet::table::testing::{self, response};
+use crate::http::{Request, Response, Server};
 use crate::ledger::{Identity, Known, Ledger, Place, Scope};
 use crate::telemetry::Telemetry;
 
@@ -106,11 +105,6 @@ fn update(items: &mut Items, input: &serde_json::Value) -> Response {
     response(200, &json!({"Attributes": item}))
 }
 
-fn response(status: u16, body: &serde_json::Value) -> Response {
-    let headers = vec![("x-amzn-requestid", "r".to_owned())];
-    Response { status, headers, body: Body::Owned(body.to_string().into_bytes()) }
-}
-
 /// The table, and the hosts that use it.
 struct Lab {
     model: Arc<Model>,
@@ -129,12 +123,8 @@ struct Peer {
 impl Lab {
     fn new() -> Lab {
         let model = Arc::<Model>::default();
-        let (address, own): (SocketAddr, _) = ("127.0.0.1:0".parse().unwrap(), Arc::clone(&model));
-        let server = Server::start("test-table", address, 100, move |stream, activity: &http::Activity| {
-            activity.works();
-            let _ = http::serve(stream, |request| own.answer(request));
-        })
-        .unwrap();
+        let own = Arc::clone(&model);
+        let server = testing::serve(move |request| own.answer(request));
         Lab { model, server, start: clock::now() }
     }
 

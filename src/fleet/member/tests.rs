@@ -1,6 +1,5 @@
 //! One host beside a model of the table.
 
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 
 use serde_json::{Map, Value, json};
@@ -9,8 +8,8 @@ use super::*;
 use crate::aws::Kind;
 use crate::base::locks::lock;
 use crate::base::runtime::sync::Mutex;
-use crate::fleet::table::testing;
-use crate::http::{self, Body, Request, Response, Server};
+use crate::fleet::table::testing::{self, response};
+use crate::http::{Request, Response, Server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SOURCE: &str = "1/s/r";
@@ -84,11 +83,6 @@ fn update(items: &mut BTreeMap<(String, String), Map<String, Value>>, input: &Va
     }
 }
 
-fn response(status: u16, body: &Value) -> Response {
-    let headers = vec![("x-amzn-requestid", "r".to_owned())];
-    Response { status, headers, body: Body::Owned(body.to_string().into_bytes()) }
-}
-
 fn refusal(code: &str) -> Response {
     response(400, &json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "no"}))
 }
@@ -105,12 +99,8 @@ struct Lab {
 impl Lab {
     fn new() -> Lab {
         let model = Arc::<Model>::default();
-        let (address, own): (SocketAddr, _) = ("127.0.0.1:0".parse().unwrap(), Arc::clone(&model));
-        let server = Server::start("test-table", address, 100, move |stream, activity: &http::Activity| {
-            activity.works();
-            let _ = http::serve(stream, |request| own.answer(request));
-        })
-        .unwrap();
+        let own = Arc::clone(&model);
+        let server = testing::serve(move |request| own.answer(request));
         let stop = Stop::new();
         let settings = Settings {
             table: testing::at(&format!("http://{}", server.address())),

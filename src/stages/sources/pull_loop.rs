@@ -234,7 +234,7 @@ impl PullLoop {
         Ok(())
     }
 
-    /// The delivered state: of the shared table if that has checkpoints, else of the own ledger, which is told by true.
+    /// The delivered state: that of the shared table if it has checkpoints, else that of this host's own ledger, and true.
     fn known(&self) -> Result<(Known, bool), (String, bool)> {
         let own = self.settings.ledger.polled(&self.shared.name);
         let own = own.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
@@ -301,7 +301,7 @@ impl PullLoop {
         )
     }
 
-    /// The shared state if it has a position, or if the source was forgotten there; else the own one, which is told by true.
+    /// The shared state if it has a position, or if the source was forgotten there. Else this host's own state, and true.
     fn either(&self, own: Polled, shared: Known) -> (Known, bool) {
         let is_forgotten = shared.note == Some(Note::Forgotten) && shared.account.is_none();
         if is_forgotten || shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
