@@ -172,7 +172,11 @@ impl Session {
     /// The errors of [`Session::end`].
     pub fn try_end(&mut self, shared: &SharedOutput) -> Result<bool, Error> {
         match self.connection.is_answered(self.patience(shared)) {
-            Ok(false) => Ok(false),
+            Ok(false) => {
+                // Noted when it comes, because it may have to be outlived.
+                self.window.acknowledge(self.connection.acknowledged()?, clock::now());
+                Ok(false)
+            }
             Err(Error::Unanswered { .. }) if self.may_be_answered(shared) => Ok(false),
             closed => self.has_ended(closed.map(drop), shared).map(|()| true),
         }

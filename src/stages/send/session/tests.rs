@@ -406,30 +406,51 @@ fn a_peer_that_answers_only_a_fin_gets_one_and_is_remembered() {
     thread.join().unwrap();
 }
 
-/// A peer that reads everything, and leaves its connections open.
-fn keeping_peer(connections: usize) -> (SharedOutput, mpsc::Sender<()>, JoinHandle<()>) {
-    let (shared, go, thread) = raw_peer(connections, |mut socket, _tls| {
+/// A peer that reads everything, and leaves its connections open. After so many bytes it reads no more until `go_on` stops.
+fn keeping_peer(first: usize, go_on: &Arc<Stop>) -> (SharedOutput, JoinHandle<()>) {
+    const CONNECTIONS: usize = 3;
+    let go_on = Arc::clone(go_on);
+    let (shared, go, thread) = raw_peer(CONNECTIONS, move |mut socket, _tls| {
+        let go_on = Arc::clone(&go_on);
         let keep = move || {
-            while socket.read(&mut [0; 1 << 16]).is_ok_and(|read| read > 0) {}
+            let (mut bytes, mut taken) = (vec![0; 1 << 16], 0);
+            while let Ok(more @ 1..) = socket.read(&mut bytes) {
+                taken += more;
+                if taken >= first {
+                    go_on.wait_until_stopped();
+                }
+            }
             loop {
                 std::thread::park();
             }
         };
         drop(spawn(keep));
     });
-    (0..connections).for_each(|_| go.send(()).unwrap());
-    (shared, go, thread)
+    for _ in 0..CONNECTIONS {
+        go.send(()).unwrap();
+    }
+    (shared, thread)
 }
 
 #[test]
 fn a_peer_that_reads_and_ends_no_connection_confirms_by_acknowledgements() {
-    let (ack, (shared, _go, thread)) = (Ack::open(|_| ()), keeping_peer(3));
+    let (ack, go_on) = (Ack::open(|_| ()), Arc::new(Stop::new()));
+    let (shared, thread) = keeping_peer(SETTLE_BYTES, &go_on);
     let mut session = open(&shared);
-    while session.connection.written() <= 2 * SETTLE_BYTES as u64 {
+    // Until its buffers are full.
+    while session.connection.written() <= SETTLE_BYTES as u64
+        || session.connection.acknowledged().unwrap() == session.connection.written()
+    {
         session.write(vec![batch(&ack, 0)], &shared);
         session.attend(&shared).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
     }
-    session.end(&shared).unwrap();
+    session.begin_end(&shared).unwrap();
+    // Its last acknowledgement comes after our close.
+    go_on.stop();
+    while !session.try_end(&shared).unwrap() {
+        session.connection.await_answer(&shared.abort).unwrap();
+    }
     assert!(session.is_empty() && !shared.caution().expects_answers());
     thread.join().unwrap();
 }
@@ -437,7 +458,8 @@ fn a_peer_that_reads_and_ends_no_connection_confirms_by_acknowledgements() {
 /// Its program may read nothing at all: nothing but time tells it from one that never ends a connection.
 #[test]
 fn one_that_may_not_read_is_waited_for_on_the_same_connection() {
-    let (ack, (shared, _go, thread)) = (Ack::open(|_| ()), keeping_peer(3));
+    let ack = Ack::open(|_| ());
+    let (shared, thread) = keeping_peer(usize::MAX, &Arc::new(Stop::new()));
     let mut session = open(&shared);
     session.write(vec![Batch::new(Arc::new(b"<14>frame\n".to_vec().into()), 1, ack.share())], &shared);
     while session.attend(&shared).unwrap().0 != Next::Close {}
