@@ -19,16 +19,17 @@ fn outcome(seed: u64, options: &Options) -> (u64, u64, Duration, u64, u64, Optio
 #[test]
 fn a_seed_replays_exactly_and_another_one_is_another_run() {
     let all = options(faults::all());
-    let first = outcome(3, &all);
-    assert_eq!(first, outcome(3, &all));
-    assert_ne!(first.1, outcome(4, &all).1);
+    let first = outcome(1, &all);
+    assert_eq!(first, outcome(1, &all));
+    assert_ne!(first.1, outcome(7, &all).1);
     assert!(first.0 > 1000 && first.3 > 0, "{first:?}");
 }
 
+/// Two short ones: `scripts/test simulate` runs many, with an optimized program.
 #[test]
 fn the_invariants_hold_with_and_without_faults() {
     for kinds in [Vec::new(), faults::all()] {
-        for seed in 1..=4 {
+        for seed in [1, 7] {
             let report = run(seed, &options(kinds.clone())).unwrap();
             assert_eq!(report.violation, None, "seed {seed}");
             assert!(report.records > 0);
