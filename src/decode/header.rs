@@ -16,8 +16,8 @@ impl HeaderNames {
         HeaderNames { names: names.iter().map(|name| name.to_ascii_lowercase().into_bytes()).collect() }
     }
 
-    /// True if the line's first field is one of the names, or if two of its fields are. Fields may be quoted, or in `${}` as
-    /// in the format of a flow log.
+    /// True if the line's first field is one of the names, or if two of its fields are, and none of them is a value. Fields may be quoted,
+    /// or in `${}` as in the format of a flow log.
     #[inline]
     pub(super) fn are_in(&self, line: &[u8]) -> bool {
         let start = field(line);
@@ -25,28 +25,26 @@ impl HeaderNames {
     }
 
     fn are_at(&self, mut rest: &[u8]) -> bool {
-        if self.at(rest).is_some() {
-            return true;
-        }
-        let mut found = 0;
+        let mut missing = if self.at(rest).is_some() { 1_u32 } else { 2 };
         while !rest.is_empty() {
-            rest = match self.at(rest) {
+            let end = match self.at(rest) {
                 Some(length) => {
-                    found += 1;
-                    &rest[length..]
+                    missing = missing.saturating_sub(1);
+                    length
                 }
                 None => {
                     let end = rest.iter().position(|&byte| is_separator(byte) || byte.is_ascii_digit());
-                    &rest[end.unwrap_or(rest.len())..]
+                    let end = end.unwrap_or(rest.len());
+                    // A value: nearly every record has a number, or a dash for "none".
+                    if rest.get(end).is_some_and(u8::is_ascii_digit) || &rest[..end] == b"-" {
+                        return false;
+                    }
+                    end
                 }
             };
-            // Records have digits before they have two names.
-            if found == 2 || rest.first().is_some_and(u8::is_ascii_digit) {
-                return found == 2;
-            }
-            rest = field(rest);
+            rest = field(&rest[end..]);
         }
-        false
+        missing == 0
     }
 
     /// The length of the name that stands here as a whole field.
@@ -139,6 +137,7 @@ mod tests {
             "account_id b",
             "${version} ${account-id}",
             "brand-new version other account_id",
+            "version brand-new",
             "\"new\",\"policy id\",\"version\"",
         ] {
             assert!(names.are_in(header.as_bytes()), "{header}");
@@ -155,6 +154,11 @@ mod tests {
             "eni-1 version account-id",
             "new 7 version account-id",
             "new versions account-ids",
+            "version 2 x",
+            "account-id eni-1 10.0.0.1",
+            "new version account-id 5",
+            "version eni-1 -",
+            "\"version\",\"-\",\"x\"",
         ] {
             assert!(!names.are_in(record.as_bytes()), "{record}");
         }
