@@ -50,9 +50,14 @@ impl Item {
         self.0.get(name)?.get("S")?.as_str()
     }
 
+    /// An attribute in DynamoDB's own form, of any kind.
+    pub fn attribute(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// An attribute in DynamoDB's own form, for people; `none` if there is none.
     pub fn shown(&self, name: &str) -> String {
-        self.0.get(name).map_or_else(|| "none".to_owned(), |value| format!("attribute {value}"))
+        self.attribute(name).map_or_else(|| "none".to_owned(), |value| format!("attribute {value}"))
     }
 
     /// A number. None if there is none, or it is of another kind.

@@ -799,6 +799,8 @@ pub const FLEET_INTERVAL: Duration = Duration::from_secs(4);
 pub const FLEET_CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Limit of one attempt of a command, on which no lease depends.
 pub const FLEET_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// For this long a command repeats calls that the table throttles or does not answer.
+pub const FLEET_COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 /// Time after a heartbeat at which a host begins no more calls that take or give up leases: the next heartbeat is due.
 pub const FLEET_ROUND: Duration = Duration::from_secs(8);
 /// Attempts at a call that meets a transaction of another one.
@@ -817,6 +819,11 @@ pub const FLEET_BARRED_TIME: Duration = Duration::from_secs(12);
 pub const FLEET_CLOSE_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest wait for that.
 pub const FLEET_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A host hands a source over to another one when it could not poll it for this long, or when one of its outputs has not worked for
+/// this long.
+pub const FLEET_UNABLE_TIME: Duration = Duration::from_secs(60);
+/// For this long a host then leaves the source to others, if one of them can poll it: the reason is often still there.
+pub const FLEET_UNABLE_MEMORY: Duration = Duration::from_secs(600);
 /// Time between a source's looks whether its lease has come, or is over.
 pub const FLEET_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Writes of one transaction: DynamoDB's own limit.

@@ -30,7 +30,8 @@ pub struct Options {
     json: bool,
 }
 
-/// Runs the command. Returns exit code 0; 1 if a source of the configuration is polled by nobody, or if what was asked for is not
+/// Runs the command. Returns exit code 0; 1 if a source of the configuration is polled by nobody, or held by a host that cannot poll it,
+/// or if what was asked for is not
 /// done in time; 2 if it cannot be done, there is no table, or it cannot be used.
 pub fn run(options: &Options) -> ExitCode {
     match act(options) {
@@ -55,7 +56,7 @@ fn act(options: &Options) -> Result<(Seen, bool), String> {
     match Request::of(&options.asked, &seen)? {
         Some(request) => request.carry_out(&mut watch),
         None => {
-            let is_all_polled = seen.orphans().is_empty();
+            let is_all_polled = seen.orphans().is_empty() && seen.unable().is_empty();
             Ok((seen, is_all_polled))
         }
     }

@@ -121,12 +121,33 @@ fn show(choice: &Choice, limit: u64) -> Result<String, String> {
 
 fn forget(choice: &Choice) -> Result<String, String> {
     let config = load(&choice.config)?;
-    let (mut store, filter) = (open_of(&config)?, choice.filter());
-    let replaced = replaced(&config, &filter, &store)?;
-    let forgotten = store.forget(&filter).map_err(|error| error.to_string())?;
+    let filter = choice.filter();
+    let (mut text, replaced) = match open_of(&config) {
+        Ok(mut store) => forget_local(&config, &filter, &mut store)?,
+        // The table can be told from anywhere.
+        Err(error) if config.globals.shared.is_some() && !ledger_of(&config).exists() => {
+            (format!("{error}."), replaced(&config, &filter, None)?)
+        }
+        Err(error) => return Err(error),
+    };
+    let shared = forget_shared(&config, &filter, &replaced);
+    text.push_str(&shared.map_err(|error| {
+        format!("{error}. The shared table may have forgotten only a part: run the command again")
+    })?);
+    Ok(text)
+}
+
+/// Makes the local ledger forget. Returns the text for its user, and the sources that the shared table has to forget besides.
+fn forget_local(
+    config: &Config,
+    filter: &Filter,
+    store: &mut Store,
+) -> Result<(String, BTreeSet<String>), String> {
+    let replaced = replaced(config, filter, Some(store))?;
+    let forgotten = store.forget(filter).map_err(|error| error.to_string())?;
     let objects = if forgotten == 1 { "object was" } else { "objects were" };
     let mut text = format!("{forgotten} {objects} forgotten.");
-    let refused = store.forget_suspects(&filter).map_err(|error| error.to_string())?;
+    let refused = store.forget_suspects(filter).map_err(|error| error.to_string())?;
     if refused > 0 {
         text.push_str(&format!(" {refused} more had been refused: they are retried."));
     }
@@ -149,21 +170,19 @@ fn forget(choice: &Choice) -> Result<String, String> {
             filter.input
         ));
     }
-    let shared = forget_shared(&config, &filter, &replaced);
-    text.push_str(&shared.map_err(|error| {
-        format!("{error}. The local ledger has forgotten, and the shared table perhaps in part: run the command again")
-    })?);
-    Ok(text)
+    Ok((text, replaced))
 }
 
 /// The sources that are to be forgotten, too, because a chosen one would go on where they have been.
-fn replaced(config: &Config, filter: &Filter, store: &Store) -> Result<BTreeSet<String>, String> {
+fn replaced(config: &Config, filter: &Filter, store: Option<&Store>) -> Result<BTreeSet<String>, String> {
     let divided = divisions::divided(&config.sources, &filter.input);
     if !filter.part.is_empty() || divided.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let checkpoints = store.checkpoints("").map_err(|error| error.to_string())?;
-    let mut known: BTreeSet<String> = checkpoints.into_iter().map(|one| one.source).collect();
+    let checkpoints =
+        store.map(|store| store.checkpoints("")).transpose().map_err(|error| error.to_string())?;
+    let mut known: BTreeSet<String> =
+        checkpoints.unwrap_or_default().into_iter().map(|one| one.source).collect();
     if let Some(table) = shared_table(config)? {
         let leases = table.leases().map_err(|error| error.to_string())?;
         let is_part = |name: &String| divided.iter().any(|base| is_under(name, base));
@@ -193,7 +212,8 @@ fn forget_shared(config: &Config, filter: &Filter, replaced: &BTreeSet<String>) 
     let mut names = replaced.clone();
     if filter.part.is_empty() {
         let leases = table.leases().map_err(|error| error.to_string())?;
-        let known = config.sources.iter().map(|source| source.name.clone()).chain(leases.known.into_keys());
+        let known = config.sources.iter().map(|source| source.name.clone());
+        let known = known.chain(leases.known.into_keys()).chain(leases.unreadable);
         names.extend(known.filter(|name| filter.input.is_empty() || is_under(name, &filter.input)));
     }
     for name in &names {
@@ -219,8 +239,11 @@ fn open(config: &Path) -> Result<Store, String> {
 }
 
 fn open_of(config: &Config) -> Result<Store, String> {
-    let path = config.globals.state_directory.join(FILE);
-    Store::open_existing(&path).map_err(|error| error.to_string())
+    Store::open_existing(&ledger_of(config)).map_err(|error| error.to_string())
+}
+
+fn ledger_of(config: &Config) -> PathBuf {
+    config.globals.state_directory.join(FILE)
 }
 
 /// Characters shown of a checkpoint's part or value.

@@ -33,7 +33,7 @@ struct State {
     seen: Option<(String, u64, Instant)>,
     /// Since when the table has not said who has the object.
     undecided: Option<Instant>,
-    /// Another host has taken the claim over.
+    /// Another host has taken the claim over, or a command has removed the object from the table.
     lost: bool,
 }
 
@@ -226,7 +226,7 @@ impl Claim {
         let row = self.0.entry.so_far(outcome, ending);
         match (held, row) {
             (Some(held), row) => self.release(&held, row),
-            (None, Some(row)) if row.delivered && !lost => self.tell(row),
+            (None, Some(row)) if row.delivered => self.tell(row, lost),
             (None, _) => (),
         }
     }
@@ -243,11 +243,11 @@ impl Claim {
         self.0.objects.release(held, record);
     }
 
-    /// Tells of a delivered object that was not claimed.
-    fn tell(&self, row: Row) {
-        if let Some(key) = Key::of(&row.place, &row.identity) {
-            self.0.objects.tell(key, self.record(row, NOBODY, 0));
-        }
+    /// Tells of a delivered object that was not claimed, or whose claim was `lost`.
+    fn tell(&self, row: Row, lost: bool) {
+        let Some(key) = Key::of(&row.place, &row.identity) else { return };
+        let record = self.record(row, NOBODY, 0);
+        if lost { self.0.objects.restore(key, &record) } else { self.0.objects.tell(key, record) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::lease::Host;
+use super::lease::{Beat, Host};
 use crate::base::limits::FLEET_LEASE;
 
 /// The heartbeats, as last read.
@@ -14,9 +14,9 @@ pub struct Heartbeats {
     asked: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Heard {
-    beat: u64,
+    beat: Beat,
     /// When this beat was first seen.
     at: Instant,
 }
@@ -26,7 +26,7 @@ impl Heartbeats {
     pub fn observe(&mut self, hosts: &[Host], asked: Instant, now: Instant) {
         let heard = |host: &Host| {
             let known = self.heard.get(&host.id).filter(|heard| heard.beat == host.beat);
-            (host.id.clone(), known.copied().unwrap_or(Heard { beat: host.beat, at: now }))
+            (host.id.clone(), known.cloned().unwrap_or_else(|| Heard { beat: host.beat.clone(), at: now }))
         };
         self.heard = hosts.iter().map(heard).collect();
         self.asked = Some(asked);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn host(beat: u64) -> Host {
-        Host { id: "other".to_owned(), beat, ..Host::new("n", BTreeSet::new()) }
+        Host { id: "other".to_owned(), beat: Beat::Count(beat), ..Host::new("n", BTreeSet::new()) }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 /// The holder of a lease that nobody holds.
 pub const NOBODY: &str = "-";
 
@@ -21,12 +23,23 @@ pub struct Lease {
 /// True if both sources are of the same log groups, which they divide into different numbers of parts: together, they would read
 /// every group twice.
 pub fn divide_otherwise(one: &str, other: &str) -> bool {
-    let division = |name: &'_ str| match name.rsplit_once("/shard-") {
-        Some((base, part)) => (base.to_owned(), part.rsplit_once("-of-").map(|(_, count)| count.to_owned())),
-        None => (name.to_owned(), None),
-    };
     let (one, other) = (division(one), division(other));
     one.0 == other.0 && one.1 != other.1
+}
+
+/// True if `one` is to end where both are polled: they divide the same log groups, and `other` divides them into more parts.
+pub fn yields_to(one: &str, other: &str) -> bool {
+    // Numbers without leading zeros: the longer one is larger.
+    let parts = |name| division(name).1.map(|count| (count.len(), count));
+    divide_otherwise(one, other) && parts(one) < parts(other)
+}
+
+/// The name of all log groups, and the number of their parts. None: they are not divided.
+fn division(source: &str) -> (&str, Option<&str>) {
+    match source.rsplit_once("/shard-") {
+        Some((base, part)) => (base, part.rsplit_once("-of-").map(|(_, count)| count)),
+        None => (source, None),
+    }
 }
 
 /// All leases in the table.
@@ -53,7 +66,26 @@ pub struct Taking {
 pub struct Silent {
     pub host: String,
     /// Its last heartbeat. None: the table no longer has this host.
-    pub beat: Option<u64>,
+    pub beat: Option<Beat>,
+}
+
+/// A host's heartbeat as the table has it. Any change of it is a sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beat {
+    /// The number of its heartbeats.
+    Count(u64),
+    /// The attribute is not as this program writes it. None: there is none.
+    Odd(Option<Value>),
+}
+
+impl Beat {
+    /// The number of heartbeats; 0 if it is not known.
+    pub fn count(&self) -> u64 {
+        match self {
+            Beat::Count(count) => *count,
+            Beat::Odd(_) => 0,
+        }
+    }
 }
 
 /// A process that shares sources.
@@ -67,8 +99,9 @@ pub struct Host {
     pub version: String,
     /// The sources that its configuration names.
     pub sources: BTreeSet<String>,
-    /// Number of its heartbeats.
-    pub beat: u64,
+    /// Those that it cannot poll at present, although it would: its calls fail, or what it reads does not arrive.
+    pub unable: BTreeSet<String>,
+    pub beat: Beat,
     /// It ends by itself soon: it takes over nothing for good, and is not drained.
     pub passing: bool,
     /// Somebody has asked it to take nothing new, and to give up its sources.
@@ -88,6 +121,9 @@ pub struct Load {
     pub messages: u64,
     /// Receives that are under way and may bring more messages.
     pub receives: u64,
+    /// One of its outputs has not worked for [`FLEET_UNABLE_TIME`](crate::base::limits::FLEET_UNABLE_TIME). Other hosts
+    /// see it in [`Host::unable`].
+    pub cut_off: bool,
 }
 
 impl Host {
@@ -98,7 +134,8 @@ impl Host {
             name: name.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sources,
-            beat: 0,
+            unable: BTreeSet::new(),
+            beat: Beat::Count(0),
             passing: false,
             drained: false,
             obeys: false,
@@ -119,5 +156,16 @@ mod tests {
         assert!(divide_otherwise(&part(base, 1, 2), &part(base, 1, 3)));
         assert!(!divide_otherwise(base, base) && !divide_otherwise(&part(base, 1, 3), &part(base, 2, 3)));
         assert!(!divide_otherwise(&part(base, 1, 3), "1/other/logs/us-east-1"));
+        for (one, other) in [
+            (base.to_owned(), part(base, 1, 1)),
+            (part(base, 2, 2), part(base, 1, 3)),
+            (part(base, 9, 9), part(base, 1, 10)),
+        ] {
+            assert!(yields_to(&one, &other) && !yields_to(&other, &one), "{one} {other}");
+        }
+        assert!(
+            !yields_to(&part(base, 1, 2), &part(base, 2, 2))
+                && !yields_to(base, "1/other/logs/us-east-1/shard-1-of-2")
+        );
     }
 }

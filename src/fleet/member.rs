@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::lease::{Host, Lease, Leases, Load, NOBODY, Taking};
+use super::lease::{Beat, Host, Lease, Leases, Load, NOBODY, Taking};
 use super::objects::Objects;
 use super::table::{Held, Table};
 use super::tenure::{Tenure, Trouble};
@@ -15,6 +15,7 @@ use crate::aws::Error;
 use crate::base::crew::Crew;
 use crate::base::limits::{
     FLEET_BARRED_TIME, FLEET_CLOSE_INTERVAL, FLEET_INTERVAL, FLEET_ROUND, FLEET_SAVE_INTERVAL, FLEET_TERM,
+    FLEET_UNABLE_MEMORY, FLEET_UNABLE_TIME,
 };
 use crate::base::pause::Pause;
 use crate::base::runtime::{clock, thread};
@@ -89,6 +90,8 @@ struct Member {
     unreadable: BTreeSet<String>,
     /// Sources that were handed over lately: another host is to take them.
     given: HashMap<String, Instant>,
+    /// Sources that this host could not poll lately, each with when that was last so.
+    failed: HashMap<String, Instant>,
 }
 
 impl Fleet {
@@ -122,7 +125,7 @@ impl Fleet {
             closed: Stop::new(),
         });
         let mut crew = Crew::new();
-        let (given, own) = (HashMap::new(), Arc::clone(&shared));
+        let own = Arc::clone(&shared);
         let member = Member {
             shared: Arc::clone(&shared),
             view: View::default(),
@@ -131,7 +134,8 @@ impl Fleet {
             beaten: None,
             is_blind: false,
             unreadable: BTreeSet::new(),
-            given,
+            given: HashMap::new(),
+            failed: HashMap::new(),
         };
         shared.objects.start(receivers, &mut crew)?;
         crew.spawn("fleet", move || member.run())?;
@@ -241,7 +245,7 @@ impl Member {
         }
         // Before anything is given up: the plan is for the leases as they were read.
         let plan = self.plan(clock::now());
-        let released = shared.release_free(began + FLEET_ROUND);
+        let released = shared.release_free(began + FLEET_ROUND, (shared.load)().cut_off);
         let until = began + FLEET_TERM;
         released.and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
     }
@@ -251,7 +255,7 @@ impl Member {
     fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
         let shared = Arc::clone(&self.shared);
         self.beat += 1;
-        let own = shared.at_present(self.beat);
+        let own = Host { unable: self.unable(asked), ..shared.at_present(self.beat) };
         // A late heartbeat must not bring back a host that has left.
         let was_there = shared.table.beat(&own, self.beaten.is_some())?;
         if !was_there && !shared.closed.is_stopped() {
@@ -262,9 +266,29 @@ impl Member {
         Ok(!was_there || before.is_some_and(is_late))
     }
 
+    /// The sources that this host cannot poll at present, or could not a while ago: another host may be able to.
+    fn unable(&mut self, now: Instant) -> BTreeSet<String> {
+        let shared = Arc::clone(&self.shared);
+        if (shared.load)().cut_off {
+            return shared.tenures.keys().cloned().collect();
+        }
+        for (source, tenure) in &shared.tenures {
+            match tenure.failing_since() {
+                Some(since) if now.saturating_duration_since(since) >= FLEET_UNABLE_TIME => {
+                    self.failed.insert(source.clone(), now);
+                }
+                None if tenure.held().is_some() => drop(self.failed.remove(source)),
+                _ => (),
+            }
+        }
+        self.failed.retain(|_, at| now.saturating_duration_since(*at) < FLEET_UNABLE_MEMORY);
+        self.failed.keys().cloned().collect()
+    }
+
     /// The hosts and sources as people are shown them.
     fn seen(&self, now: Instant) -> FleetSnapshot {
         let Shared { host: own, tenures, pause, load, .. } = &*self.shared;
+        let load = load();
         let shown = |host: &Host, since: Instant, sources: usize| FleetHost {
             name: host.name.clone(),
             id: host.id.clone(),
@@ -278,12 +302,14 @@ impl Member {
         };
         let source = |tenure: &Tenure| {
             let (name, here) = (tenure.source().to_owned(), !tenure.is_over());
-            let polled_by =
-                if here { Some(own.name.as_str()) } else { self.view.holder(&name, &own.id, now) };
+            let polled_by = match here {
+                true => Some(own.name.as_str()).filter(|_| !load.cut_off && !self.failed.contains_key(&name)),
+                false => self.view.poller(&name, &own.id, now),
+            };
             FleetSource { polled_by: polled_by.map(str::to_owned), name, here }
         };
         let sources: Vec<FleetSource> = tenures.values().map(source).collect();
-        let here = Host { drained: pause.is_on(), load: load(), ..own.clone() };
+        let here = Host { drained: pause.is_on(), load, ..own.clone() };
         let held = sources.iter().filter(|source| source.here).count();
         let here = shown(&here, self.beaten.unwrap_or(self.began), held);
         let others = self.view.living(now).filter(|(host, _)| host.id != own.id);
@@ -302,11 +328,21 @@ impl Member {
         let held = names(|tenure| tenure.held().is_some());
         let mut barred = names(|tenure| !tenure.is_vacant());
         barred.extend(self.given.keys().cloned());
-        let (id, wanted) = (shared.host.id.as_str(), names(|_| true));
-        let plan = self.view.plan(Own { id, wanted: &wanted, held: &held, barred: &barred }, now);
+        let (id, wanted, unable) = (shared.host.id.as_str(), names(|_| true), self.unable(now));
+        let own = Own { id, wanted: &wanted, held: &held, barred: &barred, unable: &unable };
+        let plan = self.view.plan(own, now);
         for source in &plan.give {
             if shared.tenures[source].ask_to_leave() {
-                log::info!("fleet: {source} is handed over to another host");
+                match self.view.holder(source, id, now) {
+                    Some(other) => log::warn!(
+                        "fleet: {source} is given up, because {other} divides the same log groups into more parts and polls them, too: one of \
+                         the two could not see the other for a while. Use the same \"shards\" on all hosts"
+                    ),
+                    None if unable.contains(source) => log::warn!(
+                        "fleet: {source} is handed over to another host, because this one cannot poll it, or not send what it reads; the log says why"
+                    ),
+                    None => log::info!("fleet: {source} is handed over to another host"),
+                }
             }
             self.given.insert(source.clone(), now);
         }
@@ -339,7 +375,7 @@ impl Shared {
     fn at_present(&self, beat: u64) -> Host {
         let is_ending = self.stop.is_stopped();
         let sources = if is_ending { BTreeSet::new() } else { self.host.sources.clone() };
-        let (obeys, load) = (self.pause.is_on(), (self.load)());
+        let (obeys, load, beat) = (self.pause.is_on(), (self.load)(), Beat::Count(beat));
         Host { sources, passing: self.passing || is_ending, beat, obeys, load, ..self.host.clone() }
     }
 
@@ -363,15 +399,15 @@ impl Shared {
             let lease = leases.known.get(tenure.source());
             if lease.is_some_and(|lease| lease.holder == self.host.id && lease.epoch == epoch) {
                 tenure.renewed(epoch, beaten + FLEET_TERM);
-            } else if tenure.leaves().is_none() {
+            } else if tenure.leaves(false).is_none() {
                 self.lost(tenure, epoch, lease);
             }
         }
     }
 
-    /// Gives up the leases that are to be given up, as soon as nothing needs them.
-    fn release_free(&self, deadline: Instant) -> Result<(), Error> {
-        let leaving = self.tenures.values().filter_map(|tenure| Some((tenure, tenure.leaves()?)));
+    /// Gives up the leases that are to be given up, as soon as nothing needs them, or `anyway`.
+    fn release_free(&self, deadline: Instant, anyway: bool) -> Result<(), Error> {
+        let leaving = self.tenures.values().filter_map(|tenure| Some((tenure, tenure.leaves(anyway)?)));
         each(leaving, deadline, |(tenure, epoch)| {
             self.table.release(tenure.source(), &self.host.id, epoch)?;
             tenure.lost(epoch);
@@ -426,7 +462,7 @@ impl Shared {
         for tenure in self.tenures.values() {
             tenure.ask_to_leave();
         }
-        if let Err(error) = self.release_free(deadline) {
+        if let Err(error) = self.release_free(deadline, false) {
             log::debug!("fleet: {error}");
         }
     }

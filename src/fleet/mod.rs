@@ -7,8 +7,8 @@
 //! ```text
 //! pk               sk                  attributes
 //! leases           SOURCE              holder, epoch, meant, written, beat (for version 0.1.0)
-//! hosts            HOST ID             name, version, sources, beat, drained, obeys, passing, rate, messages, receives,
-//!                                      expires
+//! hosts            HOST ID             name, version, sources, unable, beat, drained, obeys, passing, rate, messages,
+//!                                      receives, expires
 //! source/SOURCE    account             value
 //! source/SOURCE    note                value
 //! source/SOURCE    checkpoint/PART     value
@@ -24,6 +24,10 @@
 //! epoch, so a host that stood still for a while cannot move a checkpoint that another one owns by now. The transaction
 //! also numbers itself in the lease, and happens only after those with smaller numbers: a call that was given up and
 //! arrives late moves nothing back.
+//!
+//! **A host gives up what it cannot do.** Its heartbeat names the sources that it cannot poll, and those go to a host that
+//! can. Leases of different divisions of the same log groups are different items, so no condition keeps two hosts from
+//! holding both after one of them stood still; when they see each other, one of them ends.
 //!
 //! **No two clocks are compared.** The holder counts a lease from before the call that renewed it; the others count from
 //! when they saw the renewal, which is later. Each uses its own monotonic clock.
@@ -50,7 +54,7 @@ mod view;
 
 pub use claim::{Claim, Taken};
 pub use copy::copied;
-pub use lease::{Host, Lease, Leases, Load, NOBODY, divide_otherwise};
+pub use lease::{Beat, Host, Lease, Leases, Load, NOBODY, divide_otherwise};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{EXPIRES, Key, Record};

@@ -109,7 +109,8 @@ pub enum Reach {
 /// The end of a claim.
 struct Release {
     key: Key,
-    epoch: u64,
+    /// The claim's. None: the claim is lost, and only an object that the table does not have is written.
+    epoch: Option<u64>,
     /// The attributes to set.
     attributes: Vec<(&'static str, Value)>,
 }
@@ -242,7 +243,13 @@ impl Objects {
             Some(record) => record.attributes(self.0.table.expiry()),
             None => vec![("holder", text(NOBODY)), ("epoch", number(held.epoch))],
         };
-        self.push(Write::Release(Release { key: held.key.clone(), epoch: held.epoch, attributes }));
+        self.push(Write::Release(Release { key: held.key.clone(), epoch: Some(held.epoch), attributes }));
+    }
+
+    /// Writes that an object was delivered whose claim is lost, soon, unless the table has it: then another host writes its end.
+    pub(super) fn restore(&self, key: Key, record: &Record) {
+        let attributes = record.attributes(self.0.table.expiry());
+        self.push(Write::Release(Release { key, epoch: None, attributes }));
     }
 
     /// Writes that an object was delivered without a claim, soon. Beyond a bound, only this host knows.
@@ -307,7 +314,8 @@ impl Objects {
             ),
             None => log::warn!(
                 "fleet: the entry of {object} in the shared table {} was removed or replaced while this host collected the \
-                 object (`ledger forget`, a new table): it is returned to its queue, and collected when its message comes again",
+                 object (`ledger forget`, a new table): if all of it is on its way already, it is delivered; otherwise it is returned to \
+                 its queue, and collected when its message comes again",
                 self.0.table.name()
             ),
         }
@@ -352,7 +360,11 @@ impl Objects {
     fn try_to_write(&self, releases: &mut Vec<Release>, puts: &mut Vec<Value>) -> Result<(), Error> {
         while let Some(Release { key, epoch, attributes }) = releases.last() {
             // If it is another host's by now, that one writes its end.
-            let written = self.0.table.change_object(key, attributes, &self.0.host, *epoch).map(drop);
+            let written = match epoch {
+                Some(epoch) => self.0.table.change_object(key, attributes, &self.0.host, *epoch),
+                None => self.0.table.add_object(key, attributes),
+            };
+            let written = written.map(drop);
             self.unless_refused(written, &key.pk())?;
             releases.pop();
         }

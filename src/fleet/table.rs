@@ -5,18 +5,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::lease::{Host, Lease, Leases, Load, NOBODY, Silent, Taking};
+use super::lease::{Beat, Host, Lease, Leases, Load, NOBODY, Silent, Taking};
 use super::pending::Pending;
 use super::record::{EXPIRES, Key, OBJECTS, Record};
 use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
 use crate::aws::{Client, Error, Http, Request, Unusable};
+use crate::base::backoff::Backoff;
 use crate::base::limits::{
-    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_COMMAND_TIMEOUT, FLEET_CONFLICT_WAIT,
-    FLEET_CONFLICTS_MAX, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE, FLEET_SEEN_PER_ITEM,
-    FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
+    FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_COMMAND_PATIENCE, FLEET_COMMAND_TIMEOUT,
+    FLEET_CONFLICT_WAIT, FLEET_CONFLICTS_MAX, FLEET_FORGET_ATTEMPTS, FLEET_HOST_AGE, FLEET_SEEN_AGE,
+    FLEET_SEEN_PER_ITEM, FLEET_WATCH_INTERVAL, FLEET_WRITES_MAX, LEDGER_AGE_MAX, POLL_SEEN_MAX,
 };
-use crate::base::runtime::thread;
+use crate::base::runtime::{clock, thread};
 use crate::base::stop::Stop;
 use crate::ledger::{Place, Polled, Row, Seen, seconds};
 use crate::settings::{Service, SharedTable};
@@ -38,6 +39,13 @@ pub struct Known {
     pub account: Option<String>,
     /// The latest command about it.
     pub note: Option<Note>,
+}
+
+impl Known {
+    /// True if the source was forgotten, and nobody has recorded a step of it since.
+    pub fn is_forgotten(&self) -> bool {
+        self.note == Some(Note::Forgotten) && self.account.is_none()
+    }
 }
 
 /// A note that a command leaves at a source in the table, for hosts and for other commands.
@@ -112,12 +120,15 @@ impl Table {
     /// # Errors
     /// If the table cannot be written.
     pub fn beat(&self, host: &Host, must_be_there: bool) -> Result<bool, Error> {
-        let sources = host.sources.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+        let lines = |sources: &BTreeSet<String>| {
+            text(&sources.iter().map(String::as_str).collect::<Vec<_>>().join("\n"))
+        };
         let attributes = [
             ("name", text(&host.name)),
             ("version", text(&host.version)),
-            ("sources", text(&sources)),
-            ("beat", number(host.beat)),
+            ("sources", lines(&host.sources)),
+            ("unable", lines(&host.unable)),
+            ("beat", number(host.beat.count())),
             ("rate", number(host.load.rate)),
             ("messages", number(host.load.messages)),
             ("receives", number(host.load.receives)),
@@ -191,10 +202,20 @@ impl Table {
             "Key": Item::of(HOSTS, &silent.host).into_value(),
             "ConditionExpression": "attribute_not_exists(pk)",
         });
-        if let Some(beat) = silent.beat {
-            check["ConditionExpression"] = "#beat = :beat".into();
-            check["ExpressionAttributeNames"] = json!({"#beat": "beat"});
-            check["ExpressionAttributeValues"] = json!({":beat": number(beat)});
+        let beat = match &silent.beat {
+            None => return json!({ "ConditionCheck": check }),
+            Some(Beat::Count(count)) => Some(number(count)),
+            Some(Beat::Odd(attribute)) => attribute.clone(),
+        };
+        check["ExpressionAttributeNames"] = json!({"#beat": "beat"});
+        match beat {
+            Some(beat) => {
+                check["ConditionExpression"] = "#beat = :beat".into();
+                check["ExpressionAttributeValues"] = json!({ ":beat": beat });
+            }
+            None => {
+                check["ConditionExpression"] = "attribute_exists(pk) AND attribute_not_exists(#beat)".into();
+            }
         }
         json!({ "ConditionCheck": check })
     }
@@ -351,9 +372,15 @@ impl Table {
     /// # Errors
     /// If the table cannot be written.
     pub fn create_object(&self, key: &Key, record: &Record) -> Result<bool, Error> {
-        let (pk, sk) = (key.pk(), key.sk());
-        let attributes = record.attributes(self.expiry());
-        if_allowed(self.set((&pk, &sk), &attributes, Some("attribute_not_exists(pk)"), &[]))
+        self.add_object(key, &record.attributes(self.expiry()))
+    }
+
+    /// The same with the item's attributes besides its keys.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn add_object(&self, key: &Key, attributes: &[(&'static str, Value)]) -> Result<bool, Error> {
+        if_allowed(self.set((&key.pk(), &key.sk()), attributes, Some("attribute_not_exists(pk)"), &[]))
     }
 
     /// Changes an object, if this holder still has it with this epoch. The attributes must name both.
@@ -468,11 +495,17 @@ impl Table {
             let keys = rows.iter().filter_map(|row| Key::of(&row.place, &row.identity));
             let mut left: Vec<Value> =
                 keys.map(|key| dynamodb::delete_request(&key.pk(), &key.sk())).collect();
-            while !left.is_empty() {
+            self.persist(|| {
                 left = self.write_batch(&left)?;
-            }
+                let why = "the table carries out only a part of a batch: it is throttled";
+                if left.is_empty() { Ok(()) } else { Err(self.throttled("dynamodb:BatchWriteItem", why)) }
+            })?;
         }
         Ok(())
+    }
+
+    fn throttled(&self, action: &'static str, why: &str) -> Error {
+        Error::setup(action, &self.resource, crate::aws::Kind::Throttled, why)
     }
 
     /// Tries the calls that objects need, with one that no host has.
@@ -577,13 +610,28 @@ impl Table {
             false => (self.client.tried_once(), FLEET_CALL_TIMEOUT),
         };
         let request = Request { response_timeout: limit, time_limit: Some(limit), ..request };
-        for _ in 1..FLEET_CONFLICTS_MAX {
-            match client.call_and_read(&request, &mut read) {
-                Err(error) if error.is_conflict() => thread::sleep(FLEET_CONFLICT_WAIT),
+        let mut once = || {
+            for _ in 1..FLEET_CONFLICTS_MAX {
+                match client.call_and_read(&request, &mut read) {
+                    Err(error) if error.is_conflict() => thread::sleep(FLEET_CONFLICT_WAIT),
+                    done => return done,
+                }
+            }
+            client.call_and_read(&request, &mut read)
+        };
+        if self.is_patient { self.persist(once) } else { once() }
+    }
+
+    /// Repeats something for [`FLEET_COMMAND_PATIENCE`] while its errors may go away by themselves, after growing pauses.
+    fn persist<T>(&self, mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let mut backoff = Backoff::new(FLEET_WATCH_INTERVAL, 8 * FLEET_WATCH_INTERVAL);
+        let until = clock::now() + FLEET_COMMAND_PATIENCE;
+        loop {
+            match call() {
+                Err(error) if error.is_temporary() && clock::now() < until => thread::sleep(backoff.pause()),
                 done => return done,
             }
         }
-        client.call_and_read(&request, read)
     }
 
     fn address(&self) -> Address<'_> {
@@ -672,15 +720,25 @@ fn known(items: &[Item]) -> Known {
     known
 }
 
+/// Reads a host. The item may be another version's, or have been changed by hand. Whatever it has, its host may hold
+/// leases, and others must see whether it lives.
 fn host(item: &Item) -> Option<Host> {
-    let sources: BTreeSet<String> =
-        item.text("sources")?.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let id = item.text("sk")?;
+    let lines = |name: &str| -> BTreeSet<String> {
+        item.text(name)
+            .unwrap_or_default()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
     Some(Host {
-        id: item.text("sk")?.to_owned(),
-        name: item.text("name")?.to_owned(),
-        version: item.text("version")?.to_owned(),
-        sources,
-        beat: item.number("beat")?,
+        id: id.to_owned(),
+        name: item.text("name").unwrap_or(id).to_owned(),
+        version: item.text("version").unwrap_or("unknown").to_owned(),
+        sources: lines("sources"),
+        unable: lines("unable"),
+        beat: item.number("beat").map_or_else(|| Beat::Odd(item.attribute("beat").cloned()), Beat::Count),
         passing: item.number("passing") == Some(1),
         drained: item.number("drained") == Some(1),
         obeys: item.number("obeys") == Some(1),
@@ -688,6 +746,7 @@ fn host(item: &Item) -> Option<Host> {
             rate: item.number("rate").unwrap_or_default(),
             messages: item.number("messages").unwrap_or_default(),
             receives: item.number("receives").unwrap_or_default(),
+            cut_off: false,
         },
     })
 }
@@ -886,6 +945,53 @@ mod tests {
         assert_eq!((hosts.is_ok(), calls.len()), (true, 2));
     }
 
+    /// DynamoDB throttles a batch by carrying out only a part of it.
+    #[test]
+    fn what_a_batch_leaves_out_is_asked_for_again_after_a_pause() {
+        let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
+        let table = testing::at(&format!("http://{}", server.server_addr()));
+        let serving = Arc::clone(&server);
+        let answering = std::thread::spawn(move || {
+            let mut batches = Vec::new();
+            for mut request in serving.incoming_requests() {
+                let body: Value = serde_json::from_reader(request.as_reader()).unwrap();
+                let all = body["RequestItems"]["t"].as_array().unwrap().clone();
+                let left = if batches.len() < 2 { json!({"t": all[1..]}) } else { json!({}) };
+                batches.push((clock::now(), all.len()));
+                let id = Header::from_bytes("x-amzn-RequestId", "R1").unwrap();
+                let answer = Response::from_string(json!({"UnprocessedItems": left}).to_string());
+                request.respond(answer.with_header(id)).unwrap();
+            }
+            batches
+        });
+        let row = |key: usize| {
+            let place = Place { input: "1".into(), bucket: "b".into(), key: key.to_string() };
+            let content = crate::ledger::Identity { etag: "e".into(), ..Default::default() };
+            Row::ended(place, content, 0, crate::ack::Ending::Sent)
+        };
+        table.forget_rows(&(0..3).map(row).collect::<Vec<_>>()).unwrap();
+        server.unblock();
+        let batches = answering.join().unwrap();
+        assert_eq!(batches.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [3, 2, 1]);
+        let pauses: Vec<_> = batches.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert!(pauses.iter().all(|pause| *pause >= FLEET_WATCH_INTERVAL / 2), "{pauses:?}");
+    }
+
+    /// Another version may have written it, or somebody may have changed it. Its host may hold leases.
+    #[test]
+    fn a_host_is_read_whatever_its_item_has() {
+        let item = || Item::of(HOSTS, "h/1").with("sources", text("a\nb"));
+        let read = |item: &Item| host(item).unwrap();
+        assert_eq!(read(&item()).beat, Beat::Odd(None));
+        assert_eq!((read(&item()).name.as_str(), read(&item()).version.as_str()), ("h/1", "unknown"));
+        assert_eq!(read(&item().with("beat", number(3))).beat, Beat::Count(3));
+        for odd in [text("3"), number("1.5"), number(-1), json!({"M": {"of": text("x")}})] {
+            assert_eq!(read(&item().with("beat", odd.clone())).beat, Beat::Odd(Some(odd)));
+        }
+        let named = read(&item().with("name", text("n")).with("unable", text("b")));
+        assert_eq!((named.name.as_str(), named.unable), ("n", BTreeSet::from(["b".to_owned()])));
+    }
+
     /// The writes of the transaction that takes a lease.
     fn writes_of(taking: &Taking) -> Value {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
@@ -905,8 +1011,22 @@ mod tests {
     #[test]
     fn a_lease_is_taken_only_as_it_was_seen_and_while_its_holder_is_silent() {
         let seen = Lease { source: "s".into(), holder: "other".into(), epoch: 7, meant: None };
-        let silent = |beat| Some(Silent { host: "other".to_owned(), beat });
+        let silent =
+            |beat: Option<u64>| Some(Silent { host: "other".to_owned(), beat: beat.map(Beat::Count) });
         let taking = |silent| Taking { source: "s".to_owned(), seen: Some(seen.clone()), silent };
+        let odd = |attribute| {
+            writes_of(&Taking {
+                source: "s".to_owned(),
+                seen: Some(seen.clone()),
+                silent: Some(Silent { host: "other".to_owned(), beat: Some(Beat::Odd(attribute)) }),
+            })
+        };
+        let check = &odd(Some(text("9")))[0]["ConditionCheck"];
+        assert_eq!(check["ConditionExpression"], "#beat = :beat");
+        assert_eq!(check["ExpressionAttributeValues"][":beat"], text("9"));
+        let check = &odd(None)[0]["ConditionCheck"];
+        assert_eq!(check["ConditionExpression"], "attribute_exists(pk) AND attribute_not_exists(#beat)");
+        assert!(check.get("ExpressionAttributeValues").is_none());
         for (beat, condition) in [(Some(9), "#beat = :beat"), (None, "attribute_not_exists(pk)")] {
             let writes = writes_of(&taking(silent(beat)));
             let check = &writes[0]["ConditionCheck"];

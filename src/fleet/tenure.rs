@@ -36,6 +36,8 @@ struct State {
     elsewhere: Option<(String, bool)>,
     /// The lease cannot be taken because of it.
     trouble: Option<Trouble>,
+    /// Since when the source's calls have failed.
+    failing: Option<Instant>,
 }
 
 /// The reason why a lease cannot be taken.
@@ -78,6 +80,12 @@ impl Tenure {
     /// True if the work must end: the lease has run out, or is wanted elsewhere.
     pub fn is_over(&self) -> bool {
         self.state().epoch().is_none()
+    }
+
+    /// Notes that the source cannot be polled at present, or that it can.
+    pub fn fails(&self, fails: bool) {
+        let mut state = self.state();
+        state.failing = fails.then(|| state.failing.unwrap_or_else(clock::now));
     }
 
     /// Ends the work: nothing of the source is in flight.
@@ -167,7 +175,8 @@ impl Tenure {
     pub fn grant(&self, epoch: u64, until: Instant) {
         let mut state = self.state();
         state.held = Some(Held { epoch, until });
-        (state.leaving, state.elsewhere, state.pending) = (false, None, Pending::default());
+        (state.leaving, state.elsewhere, state.failing) = (false, None, None);
+        state.pending = Pending::default();
     }
 
     pub fn renewed(&self, epoch: u64, until: Instant) {
@@ -190,11 +199,18 @@ impl Tenure {
         !std::mem::replace(&mut self.state().leaving, true)
     }
 
-    /// The epoch of a lease that was asked for and can be given up: nothing is in flight, and everything is written.
-    pub fn leaves(&self) -> Option<u64> {
+    /// The epoch of a lease that was asked for and can be given up: everything is written, and nothing is in flight. `anyway`: also
+    /// with pages in flight, which another host reads again.
+    pub fn leaves(&self, anyway: bool) -> Option<u64> {
         let state = self.state();
-        let is_idle = !state.working && state.is_written();
+        let is_idle = (anyway || !state.working) && state.is_written();
         state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
+    }
+
+    /// Since when the source could not be polled although its lease is held.
+    pub fn failing_since(&self) -> Option<Instant> {
+        let state = self.state();
+        state.failing.filter(|_| state.held.is_some())
     }
 
     /// Notes which living host holds the lease instead, as the table says, and whether it has shown a sign of life.
@@ -299,16 +315,21 @@ mod tests {
         assert!(tenure.begin());
         tenure.record(&mark("a", &[]));
         tenure.ask_to_leave();
-        assert!(tenure.is_over() && tenure.leaves().is_none(), "pages are in flight");
+        assert!(tenure.is_over() && tenure.leaves(false).is_none(), "pages are in flight");
+        assert_eq!(tenure.leaves(true), None, "a mark is not written");
         tenure.end();
-        assert_eq!(tenure.leaves(), None, "a mark is not written");
+        assert_eq!(tenure.leaves(false), None, "a mark is not written");
         let (epoch, pending) = tenure.take_pending().unwrap();
-        assert_eq!((epoch, tenure.leaves()), (3, None), "it is being written");
+        assert_eq!((epoch, tenure.leaves(false)), (3, None), "it is being written");
         tenure.written(Some(pending));
-        assert_eq!(tenure.leaves(), None, "it came back");
+        assert_eq!(tenure.leaves(false), None, "it came back");
         assert!(tenure.take_pending().is_some());
         tenure.written(None);
-        assert_eq!(tenure.leaves(), Some(3));
+        assert_eq!(tenure.leaves(false), Some(3));
+        tenure.grant(4, later());
+        assert!(tenure.begin());
+        tenure.ask_to_leave();
+        assert_eq!((tenure.leaves(false), tenure.leaves(true)), (None, Some(4)), "a page is in flight");
     }
 
     #[test]

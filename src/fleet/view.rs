@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Instant;
 
-use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking, divide_otherwise};
+use super::lease::{Host, Lease, Leases, NOBODY, Silent, Taking, divide_otherwise, yields_to};
 use crate::base::limits::FLEET_LEASE;
 
 /// The leases and hosts in the table, with the time since when each host has been silent, by this host's clock.
@@ -42,7 +42,12 @@ pub struct Own<'a> {
     pub held: &'a BTreeSet<String>,
     /// Those that it may not take at present.
     pub barred: &'a BTreeSet<String>,
+    /// Those that it cannot poll at present.
+    pub unable: &'a BTreeSet<String>,
 }
+
+/// The sources that each host wants.
+type Wants<'v> = BTreeMap<&'v str, BTreeSet<&'v str>>;
 
 impl View {
     /// Notes the table's content. A heartbeat that has changed is seen as of `now`.
@@ -61,6 +66,12 @@ impl View {
     /// The name of the living host that holds the source, or its log groups in another division. None: nobody, or `own`.
     pub fn holder(&self, source: &str, own: &str, now: Instant) -> Option<&str> {
         self.elsewhere(source, own, now).map(|watched| watched.host.name.as_str())
+    }
+
+    /// The same, if that host can poll it at present.
+    pub fn poller(&self, source: &str, own: &str, now: Instant) -> Option<&str> {
+        let able = self.elsewhere(source, own, now).filter(|watched| !watched.host.unable.contains(source));
+        able.map(|watched| watched.host.name.as_str())
     }
 
     /// True if that host has shown a sign of life since it was first seen.
@@ -102,13 +113,13 @@ impl View {
     }
 
     /// Plans the next steps: free sources are taken up to a fair share, and some are handed over while another host has
-    /// fewer. A source that is meant for a host goes there, and a drained host keeps nothing.
+    /// fewer, or because only another host can poll them. A source that is meant for a host goes there, and a drained host keeps
+    /// nothing. Of two divisions of log groups that came to be polled at once, one ends.
     pub fn plan(&self, own: Own<'_>, now: Instant) -> Plan {
         if self.is_drained(own.id) {
             return Plan { take: Vec::new(), give: own.held.iter().cloned().collect() };
         }
-        let mut wants = self.wants(own, now);
-        wants.insert(own.id, own.wanted);
+        let wants = self.wants(own, now);
         let mut loads = self.loads(own, &wants);
         let mut plan = Plan::default();
         let mut free: Vec<&String> =
@@ -118,7 +129,7 @@ impl View {
         for source in free {
             let is_own = match self.meant(source, &wants) {
                 Some(host) => host == own.id,
-                None => loads[own.id] < fair_share(source, &wants),
+                None => wants[own.id].contains(source.as_str()) && loads[own.id] < fair_share(source, &wants),
             };
             if is_own {
                 add(&mut loads, own.id, 1);
@@ -127,12 +138,31 @@ impl View {
         }
         // One that is seen for the first time may be dead.
         let beats = |id: &str| self.hosts.get(id).is_some_and(|watched| watched.has_changed);
+        let ends = |lease: &Lease, source: &str| {
+            yields_to(source, &lease.source) && !self.is_free(lease, own.id, now) && beats(&lease.holder)
+        };
+        // What one host cannot poll and another one can is often more than what it has tried.
+        let is_sound = |id: &str| {
+            let unable = |watched: &Watched| {
+                watched.host.unable.iter().any(|source| !wants[id].contains(source.as_str()))
+            };
+            !self.hosts.get(id).is_some_and(unable)
+        };
         for source in own.held {
-            let takers = wants.iter().filter(|(id, wanted)| beats(id) && wanted.contains(source));
+            if self.divided_otherwise(source).any(|lease| ends(lease, source)) {
+                plan.give.push(source.clone());
+                continue;
+            }
+            let takers = wants.iter().filter(|(id, wanted)| beats(id) && wanted.contains(source.as_str()));
             let mut takers = takers.map(|(id, _)| *id);
+            let is_able = wants[own.id].contains(source.as_str());
             let other = match self.meant(source, &wants) {
                 Some(meant) => takers.find(|id| *id == meant && meant != own.id),
-                None => takers.min_by_key(|id| loads[*id]).filter(|id| loads[*id] + 2 <= loads[own.id]),
+                None if is_able => {
+                    let other = takers.filter(|id| is_sound(id)).min_by_key(|id| loads[*id]);
+                    other.filter(|id| loads[*id] + 2 <= loads[own.id])
+                }
+                None => takers.min_by_key(|id| loads[*id]),
             };
             if let Some(other) = other {
                 add(&mut loads, own.id, -1);
@@ -144,24 +174,29 @@ impl View {
     }
 
     /// The host that is to have the source, if that one lives and wants it.
-    fn meant(&self, source: &str, wants: &BTreeMap<&str, &BTreeSet<String>>) -> Option<&str> {
+    fn meant(&self, source: &str, wants: &Wants<'_>) -> Option<&str> {
         let meant = self.leases.get(source)?.meant.as_deref()?;
         wants.get(meant)?.contains(source).then_some(meant)
     }
 
-    /// The sources that each other living host wants.
-    fn wants<'v>(&'v self, own: Own<'_>, now: Instant) -> BTreeMap<&'v str, &'v BTreeSet<String>> {
+    /// The sources that each living host wants, without those that it cannot poll while another one can.
+    fn wants<'v>(&'v self, own: Own<'v>, now: Instant) -> Wants<'v> {
         let others = self.living(now).map(|(host, _)| host);
         let others = others.filter(|host| host.id != own.id && !host.drained);
-        others.map(|host| (host.id.as_str(), &host.sources)).collect()
+        let others = others.map(|host| (host.id.as_str(), &host.sources, &host.unable));
+        let all: Vec<_> = others.chain([(own.id, own.wanted, own.unable)]).collect();
+        let is_possible = |source: &String| {
+            all.iter().any(|(_, wanted, unable)| wanted.contains(source) && !unable.contains(source))
+        };
+        let wants = |wanted: &'v BTreeSet<String>, unable: &BTreeSet<String>| {
+            let wanted = wanted.iter().filter(|source| !unable.contains(*source) || !is_possible(source));
+            wanted.map(String::as_str).collect()
+        };
+        all.iter().map(|(id, wanted, unable)| (*id, wants(wanted, unable))).collect()
     }
 
     /// The number of sources that each living host holds.
-    fn loads<'v>(
-        &self,
-        own: Own<'_>,
-        wants: &BTreeMap<&'v str, &BTreeSet<String>>,
-    ) -> BTreeMap<&'v str, i64> {
+    fn loads<'v>(&self, own: Own<'_>, wants: &Wants<'v>) -> BTreeMap<&'v str, i64> {
         let load = |id: &str| if id == own.id { own.held.len() } else { self.held_by(id) } as i64;
         wants.keys().map(|id| (*id, load(id))).collect()
     }
@@ -184,7 +219,7 @@ impl View {
         let seen = self.leases.get(source).cloned();
         let silent = seen.as_ref().filter(|lease| !is_unheld(lease, own)).map(|lease| Silent {
             host: lease.holder.clone(),
-            beat: self.hosts.get(&lease.holder).map(|watched| watched.host.beat),
+            beat: self.hosts.get(&lease.holder).map(|watched| watched.host.beat.clone()),
         });
         Taking { source: source.to_owned(), seen, silent }
     }
@@ -204,9 +239,9 @@ fn is_unheld(lease: &Lease, own: &str) -> bool {
 
 /// The number of sources that a host may hold and still take this one: those of all hosts that want it, divided among
 /// these hosts.
-fn fair_share(source: &str, wants: &BTreeMap<&str, &BTreeSet<String>>) -> i64 {
+fn fair_share(source: &str, wants: &Wants<'_>) -> i64 {
     let rivals: Vec<_> = wants.values().filter(|wanted| wanted.contains(source)).collect();
-    let all: BTreeSet<&String> = rivals.iter().flat_map(|wanted| wanted.iter()).collect();
+    let all: BTreeSet<&&str> = rivals.iter().flat_map(|wanted| wanted.iter()).collect();
     all.len().div_ceil(rivals.len().max(1)) as i64
 }
 
@@ -229,13 +264,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::fleet::lease::Beat;
 
     fn set(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     fn host(id: &str, sources: &[&str], beat: u64) -> Host {
-        Host { id: id.into(), beat, ..Host::new(&format!("host {id}"), set(sources)) }
+        Host { id: id.into(), beat: Beat::Count(beat), ..Host::new(&format!("host {id}"), set(sources)) }
     }
 
     fn lease(source: &str, holder: &str) -> Lease {
@@ -248,8 +284,8 @@ mod tests {
     }
 
     fn plan(view: &View, id: &str, wanted: &[&str], held: &[&str], now: Instant) -> Plan {
-        let (wanted, held, barred) = (set(wanted), set(held), set(&[]));
-        view.plan(Own { id, wanted: &wanted, held: &held, barred: &barred }, now)
+        let (wanted, held, none) = (set(wanted), set(held), set(&[]));
+        view.plan(Own { id, wanted: &wanted, held: &held, barred: &none, unable: &none }, now)
     }
 
     fn taken(plan: &Plan) -> BTreeSet<String> {
@@ -270,7 +306,7 @@ mod tests {
         let soon = start + FLEET_LEASE - Duration::from_millis(1);
         assert_eq!(view.holder("1", "a", soon), Some("host b"));
         assert!(plan(&view, "a", &["1"], &[], soon).take.is_empty());
-        let silent = Some(Silent { host: "b".into(), beat: Some(6) });
+        let silent = Some(Silent { host: "b".into(), beat: Some(Beat::Count(6)) });
         let taking = Taking { source: "1".into(), seen: Some(lease("1", "b")), silent };
         assert_eq!(plan(&view, "a", &["1"], &[], start + FLEET_LEASE).take, [taking]);
         // It beats: its term begins again when that is seen.
@@ -300,6 +336,87 @@ mod tests {
                 (Some("host b"), is_sign)
             );
         }
+    }
+
+    /// One of both stood still or was cut off, or both began at the same moment.
+    #[test]
+    fn of_two_divisions_that_are_polled_at_once_the_coarser_one_ends() {
+        let parts = |count: usize| -> Vec<String> {
+            (1..=count).map(|number| format!("1/all/logs/r/shard-{number}-of-{count}")).collect()
+        };
+        let (two, three, now) = (parts(2), parts(3), Instant::now());
+        let (two, three): (Vec<&str>, Vec<&str>) =
+            (two.iter().map(String::as_str).collect(), three.iter().map(String::as_str).collect());
+        let all = || {
+            leases(
+                &[
+                    two.iter().map(|s| (*s, "a")).collect::<Vec<_>>(),
+                    three.iter().map(|s| (*s, "b")).collect(),
+                ]
+                .concat(),
+            )
+        };
+        let mut view = View::default();
+        view.observe(all(), vec![host("a", &two, 1), host("b", &three, 1)], now);
+        assert_eq!(plan(&view, "a", &two, &two, now), Plan::default(), "b may have died long ago");
+        view.observe(all(), vec![host("a", &two, 2), host("b", &three, 2)], now);
+        assert_eq!(plan(&view, "a", &two, &two, now).give, two);
+        assert_eq!(plan(&view, "b", &three, &three, now), Plan::default());
+        assert!(plan(&view, "a", &two, &[], now).take.is_empty());
+        assert_eq!(plan(&view, "a", &two, &two, now + FLEET_LEASE).give.len(), 0, "b is silent");
+    }
+
+    fn unable(id: &str, sources: &[&str], unable: &[&str], beat: u64) -> Host {
+        Host { unable: set(unable), ..host(id, sources, beat) }
+    }
+
+    /// A plan of `a`, which wants and holds "1" and "2", and cannot poll "1". The others want both, and cannot poll some.
+    fn plan_of_one_that_cannot(others: &[(&str, &[&str])]) -> Plan {
+        let (mut view, now) = (View::default(), Instant::now());
+        for beat in 1..3 {
+            let hosts = others.iter().map(|(id, bad)| unable(id, &["1", "2"], bad, beat)).collect();
+            view.observe(leases(&[("1", "a"), ("2", "a")]), hosts, now);
+        }
+        let (wanted, bad, none) = (set(&["1", "2"]), set(&["1"]), set(&[]));
+        view.plan(Own { id: "a", wanted: &wanted, held: &wanted, barred: &none, unable: &bad }, now)
+    }
+
+    #[test]
+    fn a_source_goes_to_a_host_that_can_poll_it_if_there_is_one() {
+        assert_eq!(plan_of_one_that_cannot(&[]).give, [""; 0]);
+        assert_eq!(plan_of_one_that_cannot(&[("b", &[])]).give, ["1"]);
+        // Then nobody is better off.
+        assert_eq!(plan_of_one_that_cannot(&[("b", &["1"])]).give.len(), 1, "an even share, as ever");
+        assert_eq!(plan_of_one_that_cannot(&[("b", &["1", "2"])]).give, [""; 0], "a can poll one of them");
+        assert!(plan_of_one_that_cannot(&[("b", &["1"]), ("c", &[])]).give.contains(&"1".to_owned()));
+        // What b has tried shows that more would fail there.
+        let (mut view, now, none) = (View::default(), Instant::now(), set(&[]));
+        for beat in 1..3 {
+            view.observe(
+                leases(&[("1", "a"), ("2", "a")]),
+                vec![unable("b", &["1", "2"], &["1"], beat)],
+                now,
+            );
+        }
+        assert_eq!(plan(&view, "a", &["1", "2"], &["1", "2"], now), Plan::default());
+        let (all, bad) = (set(&["1", "2"]), set(&["1"]));
+        let own = Own { id: "a", wanted: &all, held: &all, barred: &none, unable: &bad };
+        assert_eq!(
+            view.plan(own, now).give.len(),
+            1,
+            "nobody can poll it, and that says nothing about a host"
+        );
+    }
+
+    #[test]
+    fn a_host_does_not_take_what_only_another_one_can_poll() {
+        let (mut view, now) = (View::default(), Instant::now());
+        view.observe(leases(&[("1", NOBODY)]), vec![unable("b", &["1"], &[], 1)], now);
+        let (wanted, bad, none) = (set(&["1"]), set(&["1"]), set(&[]));
+        let own = Own { id: "a", wanted: &wanted, held: &none, barred: &none, unable: &bad };
+        assert_eq!(view.plan(own, now), Plan::default());
+        view.observe(leases(&[("1", NOBODY)]), vec![unable("b", &["1"], &["1"], 1)], now);
+        assert_eq!(view.plan(own, now).take.len(), 1, "neither can: one of them tries");
     }
 
     #[test]
@@ -457,7 +574,7 @@ mod tests {
                     }
                     let mine = names.iter().zip(&held).filter(|(_, holder)| **holder == id(own)).map(|(name, _)| name.clone()).collect();
                     let none = BTreeSet::new();
-                    let plan = view.plan(Own { id: &id(own), wanted: &wanted, held: &mine, barred: &none }, now);
+                    let plan = view.plan(Own { id: &id(own), wanted: &wanted, held: &mine, barred: &none, unable: &none }, now);
                     let at = |name: &String| names.iter().position(|known| known == name).unwrap();
                     moves += plan.take.len() + plan.give.len();
                     plan.take.iter().for_each(|taking| held[at(&taking.source)] = id(own));

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -313,6 +313,12 @@ impl Telemetry {
     /// Receives of all queues that are under way: each may bring more messages.
     pub fn receives_under_way(&self) -> u64 {
         self.inputs.iter().map(|input| input.receives.value().max(0).unsigned_abs()).sum()
+    }
+
+    /// True if an output has not worked for this long, so that nothing is delivered wholly.
+    pub fn is_cut_off(&self, time: Duration) -> bool {
+        let troubles = self.outputs.iter().filter_map(|output| output.health.trouble());
+        troubles.map(|trouble| trouble.since).any(|since| clock::since(since) >= time)
     }
 
     /// Adds the present figures to the history, if that is due; called periodically.

@@ -11,7 +11,7 @@ use crate::aws::Error;
 use crate::base::limits::{FLEET_LEASE, FLEET_REQUEST_TIMEOUT, FLEET_ROUND, FLEET_WATCH_INTERVAL};
 use crate::base::naming::is_under;
 use crate::base::runtime::{clock, thread};
-use crate::fleet::{Host, Table};
+use crate::fleet::{Beat, Host, Table, divide_otherwise};
 
 /// The options that ask for something.
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ struct Course {
     /// When the host was first not in the table any more.
     left: Option<Instant>,
     /// The heartbeats when it was first done.
-    beats: Option<BTreeMap<String, u64>>,
+    beats: Option<BTreeMap<String, Beat>>,
 }
 
 /// How far the hosts have done what was asked.
@@ -106,7 +106,7 @@ impl Request {
     }
 
     fn to_hosts<'h>(what: What, hearers: impl IntoIterator<Item = &'h Host>) -> Request {
-        let hearers = hearers.into_iter().map(|host| (host.id.clone(), host.beat)).collect();
+        let hearers = hearers.into_iter().map(|host| (host.id.clone(), host.beat.count())).collect();
         Request { what, hearers }
     }
 
@@ -190,8 +190,9 @@ impl Request {
             return standing;
         }
         let living = || seen.hosts.iter().filter(|(_, alive)| *alive).map(|(host, _)| host);
-        let beats =
-            course.beats.get_or_insert_with(|| living().map(|host| (host.id.clone(), host.beat)).collect());
+        let beats = course
+            .beats
+            .get_or_insert_with(|| living().map(|host| (host.id.clone(), host.beat.clone())).collect());
         match living().find(|host| beats.get(&host.id) == Some(&host.beat)) {
             Some(host) => Standing::Open(format!("{} has shown no sign of life since", host.id)),
             None => Standing::Done,
@@ -243,7 +244,7 @@ impl Request {
                 What::Resume(_) => host.obeys,
                 What::HandOver { .. } | What::Divide(_) => false,
             };
-            host.beat < before.saturating_add(2) || is_as_before
+            host.beat.count() < before.saturating_add(2) || is_as_before
         };
         let living = seen.hosts.iter().filter(|(_, alive)| *alive).map(|(host, _)| host);
         let mut hearers = living.filter_map(|host| Some((host, *self.hearers.get(&host.id)?)));
@@ -354,7 +355,10 @@ impl Seen {
                 host.id
             ));
         }
-        let is_wanted = |source: &&String| others.iter().any(|other| other.sources.contains(*source));
+        let is_same = |own: &str, source: &str| own == source || divide_otherwise(own, source);
+        let is_wanted = |own: &&String| {
+            others.iter().any(|other| other.sources.iter().any(|source| is_same(own, source)))
+        };
         let lonely: Vec<_> = host.sources.iter().filter(|source| !is_wanted(source)).cloned().collect();
         match lonely.is_empty() {
             true => Ok(()),
@@ -377,7 +381,7 @@ mod tests {
 
     fn host(id: &str, beat: u64) -> Host {
         let sources = BTreeSet::from(["1/s/r".to_owned()]);
-        Host { id: id.to_owned(), beat, drained: true, ..Host::new("host", sources) }
+        Host { id: id.to_owned(), beat: Beat::Count(beat), drained: true, ..Host::new("host", sources) }
     }
 
     fn seen(hosts: Vec<(Host, bool)>) -> Seen {

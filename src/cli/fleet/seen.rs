@@ -79,6 +79,13 @@ impl Seen {
         self.leases.known.values().filter(is_of).any(|lease| self.holder(lease).is_some())
     }
 
+    /// Sources of the configuration whose holder lives, and cannot poll them at present.
+    pub fn unable(&self) -> Vec<(&String, &Host)> {
+        let holder = |source: &String| self.leases.known.get(source).and_then(|lease| self.holder(lease));
+        let unable = |source| Some((source, holder(source).filter(|host| host.unable.contains(source))?));
+        self.sources.iter().filter_map(unable).collect()
+    }
+
     pub fn held_by(&self, host: &Host) -> usize {
         self.leases.known.values().filter(|lease| lease.holder == host.id).count()
     }
@@ -111,6 +118,13 @@ impl Seen {
         for source in &self.leases.unreadable {
             text.push_str(&format!(
                 "\nthe lease of {source} cannot be read: `aws-to-devo ledger forget --input {source}` replaces it"
+            ));
+        }
+        for (source, host) in self.unable() {
+            text.push_str(&format!(
+                "\n{source} is held by {}, which cannot poll it, or not send what it reads: the log there says why. No other host can either, \
+                 or one takes it over soon",
+                host.id
             ));
         }
         for orphan in self.orphans() {
@@ -146,6 +160,7 @@ impl Seen {
             "sources": self.leases.known.values().map(lease).collect::<Vec<_>>(),
             "unreadable": self.leases.unreadable,
             "polled_by_nobody": self.orphans(),
+            "unable": self.unable().iter().map(|(source, _)| source).collect::<Vec<_>>(),
         })
     }
 }

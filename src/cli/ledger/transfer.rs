@@ -6,7 +6,7 @@ mod local;
 mod shared;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Permissions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,6 +32,8 @@ struct Counts {
     nameless: u64,
     sources: Vec<String>,
     kept: Vec<String>,
+    /// Those of the sources that the configuration does not have.
+    strange: Vec<String>,
 }
 
 /// Writes the ledger of a configuration to a file, which is replaced when everything is written. Returns the text for its
@@ -46,12 +48,12 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
         let text = serde_json::to_string(line).map_err(|error| error.to_string())?;
         writeln!(out, "{text}").map_err(failed)
     };
-    let (mut objects, sources) = (0_u64, ledger.sources()?);
+    let (mut objects, mut sources) = (0_u64, 0_u64);
     ledger.objects(&mut |entry| {
         objects += 1;
         put(&Line::Object(entry))
     })?;
-    for source in &sources {
+    for source in &ledger.sources()? {
         let known = ledger.polled(source)?;
         if known.note == Some(Note::Importing) {
             return Err(format!(
@@ -59,13 +61,14 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
                 ledger.name()
             ));
         }
-        Line::of_source(source, &known).iter().try_for_each(&mut put)?;
+        let lines = Line::of_source(source, &known);
+        sources += u64::from(!lines.is_empty());
+        lines.iter().try_for_each(&mut put)?;
     }
     put(&Line::End { lines: lines.get() })?;
     out.into_inner().map_err(|error| failed(error.into_error()))?.finish(file).map_err(failed)?;
     Ok(format!(
-        "{objects} objects and the checkpoints of {} sources were exported from {} to {}.",
-        sources.len(),
+        "{objects} objects and the checkpoints of {sources} sources were exported from {} to {}.",
         ledger.name(),
         file.display()
     ))
@@ -76,7 +79,11 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
 pub fn import(config: &Config, file: &Path) -> Result<String, String> {
     let sources = check(file).map_err(|error| format!("{error}. Nothing was imported"))?;
     let (mut ledger, destinations) = open(config)?;
-    let counts = add(&mut *ledger, &destinations, file, sources);
+    let own: BTreeSet<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    let counts = add(&mut *ledger, &destinations, file, sources).map(|counts| Counts {
+        strange: counts.sources.iter().filter(|source| !own.contains(source.as_str())).cloned().collect(),
+        ..counts
+    });
     let again = "Run the import again: what is there already is left out, and the rest is added";
     Ok(counts.map_err(|error| format!("{error}. {again}"))?.text(&ledger.name()))
 }
@@ -106,8 +113,11 @@ fn add(
         let before = ledger.polled(&source)?;
         // An earlier import may have ended before all of its checkpoints were written.
         if before.polled.checkpoints.is_empty() || before.note == Some(Note::Importing) {
+            let has_position = !known.polled.checkpoints.is_empty();
             ledger.set_source(&source, known)?;
-            counts.sources.push(source);
+            if has_position {
+                counts.sources.push(source);
+            }
         } else {
             counts.kept.push(source);
         }
@@ -216,7 +226,7 @@ fn open(config: &Config) -> Result<(Box<dyn Ledger>, String), String> {
 
 impl Counts {
     fn text(&self, ledger: &str) -> String {
-        let Counts { objects, known, of_others, nameless, sources, kept } = self;
+        let Counts { objects, known, of_others, nameless, sources, kept, strange } = self;
         let mut text = format!("{objects} objects were imported into {ledger}; it knew {known} already.");
         if *of_others > 0 {
             text.push_str(&format!(
@@ -230,6 +240,12 @@ impl Counts {
         }
         if !sources.is_empty() {
             text.push_str(&format!(" These sources go on where the file says: {}.", sources.join(", ")));
+        }
+        if !strange.is_empty() {
+            text.push_str(&format!(
+                " This configuration does not have these, so its hosts do not poll them: {}.",
+                strange.join(", ")
+            ));
         }
         if !kept.is_empty() {
             text.push_str(&format!(" These had checkpoints already, which are kept: {}.", kept.join(", ")));

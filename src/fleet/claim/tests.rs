@@ -13,7 +13,7 @@ use crate::base::crew::Crew;
 use crate::base::limits::FLEET_LEASE;
 use crate::base::object::Object;
 use crate::base::runtime::thread;
-use crate::fleet::lease::Host;
+use crate::fleet::lease::{Beat, Host};
 use crate::fleet::table::testing::{self, response};
 use crate::http::{Request, Response, Server};
 use crate::ledger::{Identity, Known, Ledger, Place, Scope};
@@ -145,7 +145,7 @@ impl Lab {
     fn hear(&self, peer: &Peer, beats: &[(&str, u64)], asked: Instant) {
         let host = |(id, beat): &(&str, u64)| Host {
             id: (*id).to_owned(),
-            beat: *beat,
+            beat: Beat::Count(*beat),
             ..Host::new("n", BTreeSet::new())
         };
         peer.objects.observe(&beats.iter().map(host).collect::<Vec<_>>(), asked, false);
@@ -237,6 +237,35 @@ fn a_silent_host_loses_its_object_and_the_next_goes_on_after_its_last_record() {
     lab.wait_until("the first host notices", || first.held().is_none());
     end(&first, &own, Outcome::Retry, None);
     assert_eq!((lab.model.only("holder"), lab.model.only("epoch")), ("two".to_owned(), "2".to_owned()));
+}
+
+/// All of it may be on its way when a command removes its entry, or another host takes it.
+#[test]
+fn a_delivered_object_is_known_to_the_table_even_if_its_claim_was_lost() {
+    for is_removed in [true, false] {
+        let lab = Lab::new();
+        let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+        let (claim, entry) = one.claim("k", Some("e"), None);
+        claim.take_announced();
+        let key = claim.held().unwrap().key;
+        confirm(entry.identify("e", 9, "lines"), 5, true);
+        if is_removed {
+            lock(&lab.model.items).clear();
+        } else {
+            let taken = [("holder", text("two")), ("epoch", crate::aws::dynamodb::number(2))];
+            assert!(two.objects.table().change_object(&key, &taken, "one", 1).unwrap());
+        }
+        one.objects.observe(&[], clock::now(), true);
+        lab.wait_until("the host notices", || claim.held().is_none());
+        end(&claim, &entry, Outcome::Delivered, Some(Ending::Sent));
+        if is_removed {
+            lab.wait_until("it is written", || !lock(&lab.model.items).is_empty());
+            assert_eq!(lab.model.only("delivered"), "1");
+        } else {
+            one.objects.close(PATIENCE);
+            assert_eq!((lab.model.only("delivered"), lab.model.only("holder")), ("0".into(), "two".into()));
+        }
+    }
 }
 
 #[test]

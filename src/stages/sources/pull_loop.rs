@@ -208,7 +208,10 @@ impl PullLoop {
                 Ok(()) => return true,
                 // A call aborted because of that is not a trouble.
                 Err(_) if self.settings.stop.is_stopped() => return false,
-                Err((message, lasting)) => self.shared.telemetry.health.failed(message, lasting),
+                Err((message, lasting)) => {
+                    self.fails(true);
+                    self.shared.telemetry.health.failed(message, lasting);
+                }
             }
             if self.settings.stop.wait(self.backoff.pause()) {
                 return false;
@@ -218,10 +221,13 @@ impl PullLoop {
     }
 
     fn learn(&mut self) -> Result<(), (String, bool)> {
-        let (Known { mut polled, account, .. }, is_own) = self.known()?;
+        let (known, is_own) = self.known()?;
+        let is_forgotten = known.is_forgotten();
+        let Known { mut polled, account, .. } = known;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
         self.refuse_others(account.as_deref())?;
-        let has_inherited = self.inherit(&mut polled.checkpoints)?;
+        // One that was forgotten begins anew, whatever others have read.
+        let has_inherited = !is_forgotten && self.inherit(&mut polled.checkpoints, is_own)?;
         if has_inherited {
             self.settings.ledger.mark(Mark { seen: Vec::new(), ..self.whole(&polled) });
         }
@@ -254,11 +260,15 @@ impl PullLoop {
     }
 
     /// Takes over what sources with another number of shards have delivered of the same account's log groups. Returns true if
-    /// they are further. Those with the same number have other groups.
-    fn inherit(&self, own: &mut BTreeMap<String, String>) -> Result<bool, (String, bool)> {
+    /// they are further. Those with the same number have other groups. `is_own`: the state is of this host's own ledger, so that
+    /// what that knows of the others counts, too.
+    fn inherit(&self, own: &mut BTreeMap<String, String>, is_own: bool) -> Result<bool, (String, bool)> {
         let Some(undivided) = self.settings.source.undivided() else { return Ok(false) };
-        let kin = self.settings.ledger.kin(undivided);
-        let mut kin = kin.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
+        let mut kin = Vec::new();
+        if is_own {
+            let known = self.settings.ledger.kin(undivided);
+            kin = known.map_err(|error| (format!("the ledger cannot be read: {error}"), false))?;
+        }
         if let Some(tenure) = &self.shared.tenure {
             let shared = tenure.kin(undivided);
             kin.extend(shared.map_err(|error| (error.to_string(), !error.is_temporary()))?);
@@ -303,8 +313,7 @@ impl PullLoop {
 
     /// The shared state if it has a position, or if the source was forgotten there. Else this host's own state, and true.
     fn either(&self, own: Polled, shared: Known) -> (Known, bool) {
-        let is_forgotten = shared.note == Some(Note::Forgotten) && shared.account.is_none();
-        if is_forgotten || shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
+        if shared.is_forgotten() || shared.polled.checkpoints.keys().any(|part| part != CLOCK) {
             return (Known { polled: Polled { term: own.term, ..shared.polled }, ..shared }, false);
         }
         if !shared.polled.seen.is_empty() {
@@ -571,6 +580,7 @@ impl PullLoop {
                             self.pass_over(left_out);
                         }
                         Reaction::TryAgain => {
+                            self.fails(true);
                             self.shared.telemetry.health.failed(&error, !error.is_temporary());
                             if exhausted {
                                 return Pulled::GaveUp;
@@ -696,7 +706,13 @@ impl PullLoop {
         self.settings.stop.wait(self.backoff.pause());
     }
 
+    /// Tells the other hosts, in a while, that this one cannot poll the source, or that it can.
+    fn fails(&self, fails: bool) {
+        self.shared.tenure.iter().for_each(|tenure| tenure.fails(fails));
+    }
+
     fn works(&self) {
+        self.fails(false);
         if !self.recovers.load(Ordering::Relaxed) {
             self.shared.telemetry.health.works();
         }

@@ -633,12 +633,12 @@ fn a_stopped_source_can_be_given_up_when_its_last_page_has_ended() {
         tenure.written(None);
     }
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(tenure.leaves(), None, "a page is in flight");
+    assert_eq!(tenure.leaves(false), None, "a page is in flight");
     kept.lock().unwrap().take().unwrap().work.ack.close(Outcome::Delivered);
     wait("it can be given up", &|| {
         if tenure.take_pending().is_some() {
             tenure.written(None);
         }
-        tenure.leaves() == Some(1)
+        tenure.leaves(false) == Some(1)
     });
 }

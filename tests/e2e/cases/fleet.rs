@@ -87,9 +87,23 @@ impl Hosts {
     }
 
     fn run(&self, number: usize, dynamodb: &str) -> Collector {
+        self.run_with(number, &self.config(number, dynamodb))
+    }
+
+    fn run_with(&self, number: usize, config: &Value) -> Collector {
         let file = self.lab.directory().join(format!("host-{number}.json"));
-        std::fs::write(&file, self.config(number, dynamodb).to_string()).unwrap();
+        std::fs::write(&file, config.to_string()).unwrap();
         Collector::start(self.lab.directory(), &["run", "--config", file.to_str().unwrap()])
+    }
+
+    /// A host that polls all log groups of a region in so many shards.
+    fn run_divided(&self, number: usize, region: &str, shards: usize) -> Collector {
+        let mut config = self.config(number, emulator::endpoint());
+        config["inputs"]["aws"]["services"] = json!({"all": {
+            "types": ["logs"], "log_group": "/", "regions": [region], "shards": shards,
+            "start_time": time(self.start), "request_period_in_seconds": 1,
+        }});
+        self.run_with(number, &config)
     }
 
     /// One more event in each group.
@@ -323,17 +337,7 @@ fn hosts_share_the_shards_of_all_log_groups() {
     let hosts = Hosts::new("shards");
     let groups: Vec<String> = (0..10).map(|i| format!("/app/{i}")).collect();
     groups.iter().for_each(|group| aws::create_log_group(group, REGION));
-    let start = time(now() - 60);
-    let run = |number: usize, shards: usize| {
-        let mut config = hosts.config(number, emulator::endpoint());
-        config["inputs"]["aws"]["services"] = json!({"all": {
-            "types": ["logs"], "log_group": "/", "regions": [REGION], "shards": shards,
-            "start_time": start, "request_period_in_seconds": 1,
-        }});
-        let file = hosts.lab.directory().join(format!("host-{number}.json"));
-        std::fs::write(&file, config.to_string()).unwrap();
-        Collector::start(hosts.lab.directory(), &["run", "--config", file.to_str().unwrap()])
-    };
+    let run = |number: usize, shards: usize| hosts.run_divided(number, REGION, shards);
     let put = |text: &str| {
         groups
             .iter()
@@ -356,6 +360,77 @@ fn hosts_share_the_shards_of_all_log_groups() {
     third.wait_until("events of the time between", || count("while nobody runs") == groups.len());
     assert!(count("by both") <= 2 * groups.len(), "late events are read again, others are not");
     assert_eq!(third.stop().code, Some(0));
+}
+
+/// The one that slept holds leases that nobody else wants: the other has those of its own division.
+#[test]
+fn of_two_divisions_that_came_to_be_polled_at_once_one_ends() {
+    const REGION: &str = "eu-south-2";
+    let hosts = Hosts::new("divisions");
+    let groups: Vec<String> = (0..4).map(|i| format!("/both/{i}")).collect();
+    groups.iter().for_each(|group| aws::create_log_group(group, REGION));
+    let put = |text: &str| {
+        for group in &groups {
+            put_events(group, "s", REGION, &[(now() * MILLIS, text.to_owned())]);
+        }
+    };
+    let count = |text: &str| hosts.lab.sink.received_text().matches(text).count();
+    let mut first = hosts.run_divided(1, REGION, 2);
+    put("by the first");
+    first.wait_until("events", || count("by the first") == groups.len());
+    let mut second = hosts.run_divided(2, REGION, 3);
+    second.wait_for_log("this host stands by");
+    first.signal(Signal::STOP);
+    put("by the second");
+    second.wait_until("events", || count("by the second") == groups.len());
+    first.signal(Signal::CONT);
+    first.wait_for_log("divides the same log groups into more parts and polls them, too");
+    first.wait_until("one division", || hosts.shares() == [0, 3]);
+    put("once");
+    second.wait_until("events", || count("once") >= groups.len());
+    assert_eq!([first.stop().code, second.stop().code], [Some(0); 2]);
+    assert_eq!(count("once"), groups.len());
+}
+
+/// Another version may write it in another form.
+#[test]
+fn a_dead_host_whose_item_cannot_be_read_is_succeeded() {
+    let mut hosts = Hosts::new("unread");
+    let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
+    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
+    hosts.flow(&mut second, "events by both");
+    let name = hosts.name(1);
+    first.kill();
+    let items = aws::items(&hosts.table);
+    let mut item = items.into_iter().find(|item| item["name"]["S"] == name.as_str()).unwrap();
+    item.as_object_mut().unwrap().remove("name");
+    item["beat"] = json!({"S": "x"});
+    aws::put_item(&hosts.table, &item);
+    hosts.flow(&mut second, "events by the one that is left");
+    assert_eq!(second.stop().code, Some(0));
+    hosts.all_arrived("a host killed whose item in the table cannot be read");
+}
+
+/// Its heart beats, but its credentials are refused.
+#[test]
+fn a_source_goes_to_a_host_that_can_poll_it() {
+    let mut hosts = Hosts::new("unable");
+    let mut first = hosts.run(1, emulator::endpoint());
+    hosts.flow(&mut first, "events by one host");
+    let mut config = hosts.config(2, emulator::endpoint());
+    config["inputs"]["aws"]["credentials"]["access_secret"] = json!("wrong");
+    let mut second = hosts.run_with(2, &config);
+    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
+    hosts.put();
+    second.wait_for_log("because this one cannot poll it");
+    first.wait_until("everything", || hosts.shares() == [4, 0]);
+    assert_eq!(hosts.figures(1), [2, GROUPS, GROUPS]);
+    hosts.flow(&mut first, "events by the one that can");
+    // Nothing comes back to it for balance.
+    std::thread::sleep(Duration::from_secs(10));
+    assert_eq!(hosts.shares(), [4, 0]);
+    assert_eq!([first.stop().code, second.stop().code], [Some(0); 2]);
+    hosts.all_arrived("a source held by a host whose credentials are refused");
 }
 
 #[test]
