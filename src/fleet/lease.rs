@@ -1,6 +1,7 @@
 //! Leases and hosts as the table has them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -121,9 +122,8 @@ pub struct Load {
     pub messages: u64,
     /// Receives that are under way and may bring more messages.
     pub receives: u64,
-    /// One of its outputs has not worked for [`FLEET_UNABLE_TIME`](crate::base::limits::FLEET_UNABLE_TIME). Other hosts
-    /// see it in [`Host::unable`].
-    pub cut_off: bool,
+    /// How long one of its outputs has not worked. Zero: all of them work. Other hosts see it in [`Host::unable`].
+    pub outage: Duration,
 }
 
 impl Host {

@@ -245,7 +245,7 @@ impl Member {
         }
         // Before anything is given up: the plan is for the leases as they were read.
         let plan = self.plan(clock::now());
-        let released = shared.release_free(began + FLEET_ROUND, (shared.load)().cut_off);
+        let released = shared.release_free(began + FLEET_ROUND, (shared.load)().outage >= FLEET_UNABLE_TIME);
         let until = began + FLEET_TERM;
         released.and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
     }
@@ -255,7 +255,7 @@ impl Member {
     fn beat(&mut self, asked: Instant) -> Result<bool, Error> {
         let shared = Arc::clone(&self.shared);
         self.beat += 1;
-        let own = Host { unable: self.unable(asked), ..shared.at_present(self.beat) };
+        let own = Host { unable: self.unable(asked, Duration::ZERO), ..shared.at_present(self.beat) };
         // A late heartbeat must not bring back a host that has left.
         let was_there = shared.table.beat(&own, self.beaten.is_some())?;
         if !was_there && !shared.closed.is_stopped() {
@@ -266,13 +266,20 @@ impl Member {
         Ok(!was_there || before.is_some_and(is_late))
     }
 
-    /// The sources that this host cannot poll at present, or could not a while ago: another host may be able to.
-    fn unable(&mut self, now: Instant) -> BTreeSet<String> {
-        let shared = Arc::clone(&self.shared);
-        if (shared.load)().cut_off {
-            return shared.tenures.keys().cloned().collect();
-        }
-        for (source, tenure) in &shared.tenures {
+    /// The sources that this host has not been able to poll for this long, or could not a while ago: another host may be able to.
+    fn unable(&self, now: Instant, least: Duration) -> BTreeSet<String> {
+        let outage = (self.shared.load)().outage;
+        let is_cut_off = outage > Duration::ZERO && outage >= least;
+        let is_unable = |(source, tenure): &(&String, &Tenure)| {
+            let fails = |since| now.saturating_duration_since(since) >= least;
+            is_cut_off || self.failed.contains_key(*source) || tenure.failing_since().is_some_and(fails)
+        };
+        self.shared.tenures.iter().filter(is_unable).map(|(source, _)| source.clone()).collect()
+    }
+
+    /// Notes which sources could not be polled for so long that another host is to try.
+    fn note_failures(&mut self, now: Instant) {
+        for (source, tenure) in &self.shared.tenures {
             match tenure.failing_since() {
                 Some(since) if now.saturating_duration_since(since) >= FLEET_UNABLE_TIME => {
                     self.failed.insert(source.clone(), now);
@@ -282,13 +289,12 @@ impl Member {
             }
         }
         self.failed.retain(|_, at| now.saturating_duration_since(*at) < FLEET_UNABLE_MEMORY);
-        self.failed.keys().cloned().collect()
     }
 
     /// The hosts and sources as people are shown them.
     fn seen(&self, now: Instant) -> FleetSnapshot {
         let Shared { host: own, tenures, pause, load, .. } = &*self.shared;
-        let load = load();
+        let (load, unable) = (load(), self.unable(now, FLEET_UNABLE_TIME));
         let shown = |host: &Host, since: Instant, sources: usize| FleetHost {
             name: host.name.clone(),
             id: host.id.clone(),
@@ -303,7 +309,7 @@ impl Member {
         let source = |tenure: &Tenure| {
             let (name, here) = (tenure.source().to_owned(), !tenure.is_over());
             let polled_by = match here {
-                true => Some(own.name.as_str()).filter(|_| !load.cut_off && !self.failed.contains_key(&name)),
+                true => Some(own.name.as_str()).filter(|_| !unable.contains(&name)),
                 false => self.view.poller(&name, &own.id, now),
             };
             FleetSource { polled_by: polled_by.map(str::to_owned), name, here }
@@ -328,7 +334,9 @@ impl Member {
         let held = names(|tenure| tenure.held().is_some());
         let mut barred = names(|tenure| !tenure.is_vacant());
         barred.extend(self.given.keys().cloned());
-        let (id, wanted, unable) = (shared.host.id.as_str(), names(|_| true), self.unable(now));
+        self.note_failures(now);
+        let (id, wanted) = (shared.host.id.as_str(), names(|_| true));
+        let unable = self.unable(now, FLEET_UNABLE_TIME);
         let own = Own { id, wanted: &wanted, held: &held, barred: &barred, unable: &unable };
         let plan = self.view.plan(own, now);
         for source in &plan.give {

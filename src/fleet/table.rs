@@ -1,7 +1,7 @@
 //! The calls to the shared table.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -746,7 +746,7 @@ fn host(item: &Item) -> Option<Host> {
             rate: item.number("rate").unwrap_or_default(),
             messages: item.number("messages").unwrap_or_default(),
             receives: item.number("receives").unwrap_or_default(),
-            cut_off: false,
+            outage: Duration::ZERO,
         },
     })
 }

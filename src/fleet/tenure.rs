@@ -29,6 +29,8 @@ struct State {
     leaving: bool,
     /// The source's thread polls, or has pages in flight.
     working: bool,
+    /// It makes no calls meanwhile, because it waits for pages in flight.
+    waiting: bool,
     /// Marks are being written.
     writing: bool,
     pending: Pending,
@@ -86,6 +88,11 @@ impl Tenure {
     pub fn fails(&self, fails: bool) {
         let mut state = self.state();
         state.failing = fails.then(|| state.failing.unwrap_or_else(clock::now));
+    }
+
+    /// Notes that the source's thread waits for pages in flight and makes no calls meanwhile, or that it goes on.
+    pub fn waits(&self, waits: bool) {
+        self.state().waiting = waits;
     }
 
     /// Ends the work: nothing of the source is in flight.
@@ -200,10 +207,10 @@ impl Tenure {
     }
 
     /// The epoch of a lease that was asked for and can be given up: everything is written, and nothing is in flight. `anyway`: also
-    /// with pages in flight, which another host reads again.
+    /// if the source's thread only waits for pages in flight, which another host reads again.
     pub fn leaves(&self, anyway: bool) -> Option<u64> {
         let state = self.state();
-        let is_idle = (anyway || !state.working) && state.is_written();
+        let is_idle = (!state.working || (anyway && state.waiting)) && state.is_written();
         state.held.filter(|_| state.leaving && is_idle).map(|held| held.epoch)
     }
 
@@ -329,6 +336,8 @@ mod tests {
         tenure.grant(4, later());
         assert!(tenure.begin());
         tenure.ask_to_leave();
+        assert_eq!(tenure.leaves(true), None, "a call may be under way");
+        tenure.waits(true);
         assert_eq!((tenure.leaves(false), tenure.leaves(true)), (None, Some(4)), "a page is in flight");
     }
 

@@ -141,7 +141,8 @@ impl View {
         let ends = |lease: &Lease, source: &str| {
             yields_to(source, &lease.source) && !self.is_free(lease, own.id, now) && beats(&lease.holder)
         };
-        // What one host cannot poll and another one can is often more than what it has tried.
+        // A host that cannot poll what another one may be able to is often unable to poll more than it has tried. In an outage,
+        // that is so for all hosts, and nothing is moved.
         let is_sound = |id: &str| {
             let unable = |watched: &Watched| {
                 watched.host.unable.iter().any(|source| !wants[id].contains(source.as_str()))
@@ -158,11 +159,10 @@ impl View {
             let is_able = wants[own.id].contains(source.as_str());
             let other = match self.meant(source, &wants) {
                 Some(meant) => takers.find(|id| *id == meant && meant != own.id),
-                None if is_able => {
-                    let other = takers.filter(|id| is_sound(id)).min_by_key(|id| loads[*id]);
-                    other.filter(|id| loads[*id] + 2 <= loads[own.id])
-                }
-                None => takers.min_by_key(|id| loads[*id]),
+                None => takers
+                    .filter(|id| *id == own.id || is_sound(id))
+                    .min_by_key(|id| loads[*id])
+                    .filter(|id| !is_able || loads[*id] + 2 <= loads[own.id]),
             };
             if let Some(other) = other {
                 add(&mut loads, own.id, -1);
@@ -389,6 +389,18 @@ mod tests {
         assert_eq!(plan_of_one_that_cannot(&[("b", &["1"])]).give.len(), 1, "an even share, as ever");
         assert_eq!(plan_of_one_that_cannot(&[("b", &["1", "2"])]).give, [""; 0], "a can poll one of them");
         assert!(plan_of_one_that_cannot(&[("b", &["1"]), ("c", &[])]).give.contains(&"1".to_owned()));
+        let both = ["1", "2", "3"];
+        let (mut view, now, none) = (View::default(), Instant::now(), set(&[]));
+        for beat in 1..3 {
+            view.observe(
+                leases(&[("1", "a"), ("2", "a"), ("3", "b")]),
+                vec![unable("b", &both, &["3"], beat)],
+                now,
+            );
+        }
+        let (wanted, held) = (set(&both), set(&["1", "2"]));
+        let own = Own { id: "a", wanted: &wanted, held: &held, barred: &none, unable: &held };
+        assert_eq!(view.plan(own, now), Plan::default(), "an outage for both");
         // What b has tried shows that more would fail there.
         let (mut view, now, none) = (View::default(), Instant::now(), set(&[]));
         for beat in 1..3 {

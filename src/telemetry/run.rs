@@ -315,10 +315,10 @@ impl Telemetry {
         self.inputs.iter().map(|input| input.receives.value().max(0).unsigned_abs()).sum()
     }
 
-    /// True if an output has not worked for this long, so that nothing is delivered wholly.
-    pub fn is_cut_off(&self, time: Duration) -> bool {
+    /// How long one of the outputs has not worked, so that nothing is delivered wholly. Zero: all of them work.
+    pub fn outage(&self) -> Duration {
         let troubles = self.outputs.iter().filter_map(|output| output.health.trouble());
-        troubles.map(|trouble| trouble.since).any(|since| clock::since(since) >= time)
+        troubles.map(|trouble| clock::since(trouble.since)).max().unwrap_or_default()
     }
 
     /// Adds the present figures to the history, if that is due; called periodically.

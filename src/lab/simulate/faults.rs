@@ -258,6 +258,11 @@ impl Kind {
         matches!(self, TableUnavailable | TableThrottles | TableSlow | TableCut | HostDrained | HandOver)
     }
 
+    /// True if it concerns an output's peer.
+    pub fn is_of_peer(self) -> bool {
+        self.name().starts_with("peer-")
+    }
+
     /// True if it counts once, when it begins; what others strike is counted.
     pub fn counts_once(self) -> bool {
         self.row().is_some_and(|row| row.shape != Strikes)

@@ -6,7 +6,8 @@
 //! - Another machine, with a ledger of its own, has received a message about the same key.
 //!
 //! - The ledger could not be written at some time before its message was received again.
-//! - Its source's lease has been taken from another holder, and the table's checkpoint does not cover it.
+//! - Its source's lease has been taken from another holder, or given up by one whose output had not worked, and the table's checkpoint
+//!   does not cover it.
 //! - It is alone on a connection while a record is about that the peer refuses, or after the peer has crashed again and
 //!   again, or has refused our certificate late: it shows whether others get through.
 //!

@@ -172,6 +172,10 @@ impl State {
         let until = sharing.beaten.get(&host).map_or(now, |beaten| *beaten + TERM);
         if is_free(&change.after) {
             sharing.terms.remove(source);
+            // Pages that its holder cannot send are in flight still.
+            if self.struck.keys().any(|kind| kind.is_of_peer()) {
+                self.may_be_polled_again(source);
+            }
             return self.tell(|| format!("DynamoDB: process {} gives {source} up", call.by));
         }
         let term = sharing.terms.get_mut(source);

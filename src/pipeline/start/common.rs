@@ -7,9 +7,7 @@ use anyhow::Context as _;
 use crate::aws::{AccountId, Client, Http, S3, Sqs, Sts};
 use crate::base::budget::Budget;
 use crate::base::crew::Crew;
-use crate::base::limits::{
-    DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, FLEET_UNABLE_TIME, MemoryShares, RECORD_BYTES_MAX,
-};
+use crate::base::limits::{DECODERS_BYTES_PER_WORKER, DECODERS_BYTES_USUAL, MemoryShares, RECORD_BYTES_MAX};
 use crate::base::pause::Pause;
 use crate::base::stop::Stop;
 use crate::decode::Bounds;
@@ -176,7 +174,7 @@ fn fleet(
         // First: a receive that has just ended shows in its messages.
         receives: own.receives_under_way(),
         messages: own.messages_in_flight(),
-        cut_off: own.is_cut_off(FLEET_UNABLE_TIME),
+        outage: own.outage(),
     };
     let settings = fleet::Settings {
         table: Table::new(http, table, abort),

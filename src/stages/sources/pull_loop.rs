@@ -743,8 +743,10 @@ impl PullLoop {
     /// A page without events only moves the checkpoint, in order.
     fn send(&self, text: Vec<u8>, seen: Vec<crate::ledger::Seen>, progress: Progress, id: &PullingId) {
         let amount = text.capacity().max(OBJECT_BYTES_MIN);
-        let slot = self.slots.acquire(1, &self.settings.abort);
-        let permit = self.settings.budget.acquire(amount, &self.settings.abort);
+        let (slot, permit) = self.while_waiting(|| {
+            let slot = self.slots.acquire(1, &self.settings.abort);
+            (slot, self.settings.budget.acquire(amount, &self.settings.abort))
+        });
         let page = self.shared.state().delivery.begin(progress, seen);
         let shared = Arc::clone(&self.shared);
         shared.service.begin(None);
@@ -835,9 +837,20 @@ impl PullLoop {
 
     /// Pages always end: delivered, or given up when everything ends.
     fn await_pages(&self) {
-        while !self.shared.state().delivery.nothing_in_work() {
-            thread::sleep(STOP_CHECK_INTERVAL / 4);
-        }
+        self.while_waiting(|| {
+            while !self.shared.state().delivery.nothing_in_work() {
+                thread::sleep(STOP_CHECK_INTERVAL / 4);
+            }
+        });
+    }
+
+    /// Waits for pages in flight, or for room for more. If they cannot be sent, another host may have the source meanwhile.
+    fn while_waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let waits = |waits| self.shared.tenure.iter().for_each(|tenure| tenure.waits(waits));
+        waits(true);
+        let done = wait();
+        waits(false);
+        done
     }
 
     /// A time that AWS's clock has reached, though it is known only in whole seconds.
