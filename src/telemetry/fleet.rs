@@ -83,7 +83,7 @@ impl FleetSource {
     pub(super) const METRICS: &'static [Metric<FleetSource>] = &[
         Metric {
             name: "fleet_source_polled",
-            help: "1 if this host knows of a living host, itself included, that polls this shared source. A source without a 1 from any host is not read.",
+            help: "1 if this host knows of a living host, itself included, that polls this shared source, and has not been unable to for a minute. A source without a 1 from any host is not read.",
             kind: Kind::Gauge,
             value: |source| Some(f64::from(u8::from(source.polled_by.is_some()))),
         },
