@@ -121,12 +121,12 @@ fn show(choice: &Choice, limit: u64) -> Result<String, String> {
 
 fn forget(choice: &Choice) -> Result<String, String> {
     let config = load(&choice.config)?;
-    let filter = choice.filter();
+    let (filter, ledger) = (choice.filter(), ledger_of(&config));
     let (mut text, replaced) = match open_of(&config) {
         Ok(mut store) => forget_local(&config, &filter, &mut store)?,
         // The table can be told from anywhere.
-        Err(error) if config.globals.shared.is_some() && !ledger_of(&config).exists() => {
-            (format!("{error}."), replaced(&config, &filter, None)?)
+        Err(_) if config.globals.shared.is_some() && !ledger.exists() => {
+            (format!("There is no local ledger {}.", ledger.display()), replaced(&config, &filter, None)?)
         }
         Err(error) => return Err(error),
     };
