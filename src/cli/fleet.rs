@@ -31,8 +31,7 @@ pub struct Options {
 }
 
 /// Runs the command. Returns exit code 0; 1 if a source of the configuration is polled by nobody, or held by a host that cannot poll it,
-/// or if what was asked for is not
-/// done in time; 2 if it cannot be done, there is no table, or it cannot be used.
+/// or if what was asked for is not done in time; 2 if it cannot be done, there is no table, or it cannot be used.
 pub fn run(options: &Options) -> ExitCode {
     match act(options) {
         Ok((seen, is_done)) => {

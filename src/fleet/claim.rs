@@ -243,7 +243,7 @@ impl Claim {
         self.0.objects.release(held, record);
     }
 
-    /// Tells of a delivered object that was not claimed, or whose claim was `lost`.
+    /// Tells the table about a delivered object that was not claimed, or whose claim was `lost`.
     fn tell(&self, row: Row, lost: bool) {
         let Some(key) = Key::of(&row.place, &row.identity) else { return };
         let record = self.record(row, NOBODY, 0);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::aws::dynamodb::number;
+
 /// The holder of a lease that nobody holds.
 pub const NOBODY: &str = "-";
 
@@ -26,6 +28,11 @@ pub struct Lease {
 pub fn divide_otherwise(one: &str, other: &str) -> bool {
     let (one, other) = (division(one), division(other));
     one.0 == other.0 && one.1 != other.1
+}
+
+/// True if a host that polls `one` reads what `other` has: they are the same source, or divide the same log groups.
+pub fn reads_same(one: &str, other: &str) -> bool {
+    one == other || divide_otherwise(one, other)
 }
 
 /// True if `one` is to end where both are polled: they divide the same log groups, and `other` divides them into more parts.
@@ -87,6 +94,14 @@ impl Beat {
             Beat::Odd(_) => 0,
         }
     }
+
+    /// The attribute in DynamoDB's own form, if there is one.
+    pub fn attribute(&self) -> Option<Value> {
+        match self {
+            Beat::Count(count) => Some(number(count)),
+            Beat::Odd(attribute) => attribute.clone(),
+        }
+    }
 }
 
 /// A process that shares sources.
@@ -102,6 +117,7 @@ pub struct Host {
     pub sources: BTreeSet<String>,
     /// Those that it cannot poll at present, although it would: its calls fail, or what it reads does not arrive.
     pub unable: BTreeSet<String>,
+    /// Its latest heartbeat.
     pub beat: Beat,
     /// It ends by itself soon: it takes over nothing for good, and is not drained.
     pub passing: bool,

@@ -54,10 +54,10 @@ mod view;
 
 pub use claim::{Claim, Taken};
 pub use copy::copied;
-pub use lease::{Beat, Host, Lease, Leases, Load, NOBODY, divide_otherwise};
+pub use lease::{Beat, Host, Lease, Leases, Load, NOBODY, reads_same};
 pub use member::{Fleet, Settings};
 pub use objects::Objects;
 pub use record::{EXPIRES, Key, Record};
-pub use table::{Known, Note, Table};
+pub use table::{Known, Note, Table, persist};
 pub use tenure::{Tenure, Trouble};
 pub use view::View;

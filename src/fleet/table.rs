@@ -1,7 +1,7 @@
 //! The calls to the shared table.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use super::pending::Pending;
 use super::record::{EXPIRES, Key, OBJECTS, Record};
 use crate::aws::dynamodb::{self, Item, Items, number, text};
 use crate::aws::request::Address;
-use crate::aws::{Client, Error, Http, Request, Unusable};
+use crate::aws::{Client, Error, Http, Kind, Request, Unusable};
 use crate::base::backoff::Backoff;
 use crate::base::limits::{
     FLEET_BATCH_WRITES_MAX, FLEET_CALL_TIMEOUT, FLEET_COMMAND_PATIENCE, FLEET_COMMAND_TIMEOUT,
@@ -202,20 +202,14 @@ impl Table {
             "Key": Item::of(HOSTS, &silent.host).into_value(),
             "ConditionExpression": "attribute_not_exists(pk)",
         });
-        let beat = match &silent.beat {
-            None => return json!({ "ConditionCheck": check }),
-            Some(Beat::Count(count)) => Some(number(count)),
-            Some(Beat::Odd(attribute)) => attribute.clone(),
-        };
-        check["ExpressionAttributeNames"] = json!({"#beat": "beat"});
-        match beat {
-            Some(beat) => {
-                check["ConditionExpression"] = "#beat = :beat".into();
-                check["ExpressionAttributeValues"] = json!({ ":beat": beat });
+        if let Some(beat) = &silent.beat {
+            check["ExpressionAttributeNames"] = json!({"#beat": "beat"});
+            let mut condition = "attribute_exists(pk) AND attribute_not_exists(#beat)";
+            if let Some(attribute) = beat.attribute() {
+                condition = "#beat = :beat";
+                check["ExpressionAttributeValues"] = json!({ ":beat": attribute });
             }
-            None => {
-                check["ConditionExpression"] = "attribute_exists(pk) AND attribute_not_exists(#beat)".into();
-            }
+            check["ConditionExpression"] = condition.into();
         }
         json!({ "ConditionCheck": check })
     }
@@ -335,7 +329,7 @@ impl Table {
             }
         }
         let why = "its lease changes all the time: stop the collectors that poll it, and try again";
-        Err(Error::setup("dynamodb:UpdateItem", source, crate::aws::Kind::Changed, why))
+        Err(Error::setup("dynamodb:UpdateItem", source, Kind::Changed, why))
     }
 
     /// Replaces a lease, whatever it has, by one that nobody holds. Its epoch is the time, since that of the one before
@@ -495,17 +489,16 @@ impl Table {
             let keys = rows.iter().filter_map(|row| Key::of(&row.place, &row.identity));
             let mut left: Vec<Value> =
                 keys.map(|key| dynamodb::delete_request(&key.pk(), &key.sk())).collect();
-            self.persist(|| {
+            persist(clock::now() + FLEET_COMMAND_PATIENCE, || {
                 left = self.write_batch(&left)?;
+                if left.is_empty() {
+                    return Ok(());
+                }
                 let why = "the table carries out only a part of a batch: it is throttled";
-                if left.is_empty() { Ok(()) } else { Err(self.throttled("dynamodb:BatchWriteItem", why)) }
+                Err(Error::setup("dynamodb:BatchWriteItem", &self.resource, Kind::Throttled, why))
             })?;
         }
         Ok(())
-    }
-
-    fn throttled(&self, action: &'static str, why: &str) -> Error {
-        Error::setup(action, &self.resource, crate::aws::Kind::Throttled, why)
     }
 
     /// Tries the calls that objects need, with one that no host has.
@@ -619,19 +612,7 @@ impl Table {
             }
             client.call_and_read(&request, &mut read)
         };
-        if self.is_patient { self.persist(once) } else { once() }
-    }
-
-    /// Repeats something for [`FLEET_COMMAND_PATIENCE`] while its errors may go away by themselves, after growing pauses.
-    fn persist<T>(&self, mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
-        let mut backoff = Backoff::new(FLEET_WATCH_INTERVAL, 8 * FLEET_WATCH_INTERVAL);
-        let until = clock::now() + FLEET_COMMAND_PATIENCE;
-        loop {
-            match call() {
-                Err(error) if error.is_temporary() && clock::now() < until => thread::sleep(backoff.pause()),
-                done => return done,
-            }
-        }
+        if self.is_patient { persist(clock::now() + FLEET_COMMAND_PATIENCE, once) } else { once() }
     }
 
     fn address(&self) -> Address<'_> {
@@ -664,6 +645,17 @@ pub struct Held<'a> {
     pub source: &'a str,
     pub holder: &'a str,
     pub epoch: u64,
+}
+
+/// Repeats a call until the deadline, after growing pauses, as long as its errors may go away by themselves.
+pub fn persist<T>(until: Instant, mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut backoff = Backoff::new(FLEET_WATCH_INTERVAL, 8 * FLEET_WATCH_INTERVAL);
+    loop {
+        match call() {
+            Err(error) if error.is_temporary() && clock::now() < until => thread::sleep(backoff.pause()),
+            done => return done,
+        }
+    }
 }
 
 /// The outcome of a conditional write: false if its condition does not hold.

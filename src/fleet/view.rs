@@ -401,7 +401,7 @@ mod tests {
         let (wanted, held) = (set(&both), set(&["1", "2"]));
         let own = Own { id: "a", wanted: &wanted, held: &held, barred: &none, unable: &held };
         assert_eq!(view.plan(own, now), Plan::default(), "an outage for both");
-        // What b has tried shows that more would fail there.
+        // The failure of b shows that more would fail there.
         let (mut view, now, none) = (View::default(), Instant::now(), set(&[]));
         for beat in 1..3 {
             view.observe(

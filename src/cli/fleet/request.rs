@@ -11,7 +11,7 @@ use crate::aws::Error;
 use crate::base::limits::{FLEET_LEASE, FLEET_REQUEST_TIMEOUT, FLEET_ROUND, FLEET_WATCH_INTERVAL};
 use crate::base::naming::is_under;
 use crate::base::runtime::{clock, thread};
-use crate::fleet::{Beat, Host, Table, divide_otherwise};
+use crate::fleet::{Beat, Host, Table, persist, reads_same};
 
 /// The options that ask for something.
 #[derive(Debug, Args)]
@@ -263,16 +263,6 @@ fn of_absent(id: &str, successor: Option<&Host>, absence: Duration) -> Standing 
     }
 }
 
-/// Repeats a call until the deadline, as long as its errors may go away by themselves.
-fn persist<T>(until: Instant, mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
-    loop {
-        match call() {
-            Err(error) if error.is_temporary() && clock::now() < until => thread::sleep(FLEET_WATCH_INTERVAL),
-            done => return done,
-        }
-    }
-}
-
 impl Seen {
     /// The host with this id, or the living one with this name.
     fn named(&self, name: &str) -> Result<&Host, String> {
@@ -355,9 +345,8 @@ impl Seen {
                 host.id
             ));
         }
-        let is_same = |own: &str, source: &str| own == source || divide_otherwise(own, source);
         let is_wanted = |own: &&String| {
-            others.iter().any(|other| other.sources.iter().any(|source| is_same(own, source)))
+            others.iter().any(|other| other.sources.iter().any(|source| reads_same(own, source)))
         };
         let lonely: Vec<_> = host.sources.iter().filter(|source| !is_wanted(source)).cloned().collect();
         match lonely.is_empty() {

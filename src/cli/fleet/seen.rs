@@ -8,7 +8,7 @@ use crate::aws::Error;
 use crate::base::limits::{FLEET_LEASE, FLEET_WATCH_INTERVAL};
 use crate::base::runtime::{clock, thread};
 use crate::cli::table::plain;
-use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View, divide_otherwise};
+use crate::fleet::{Host, Lease, Leases, NOBODY, Table, View, reads_same};
 
 /// The shared table, as this command watches it.
 pub struct Watch {
@@ -75,7 +75,7 @@ impl Seen {
 
     /// True if a living host polls the source, or its log groups in another division.
     pub fn is_held(&self, source: &str) -> bool {
-        let is_of = |lease: &&Lease| lease.source == source || divide_otherwise(&lease.source, source);
+        let is_of = |lease: &&Lease| reads_same(&lease.source, source);
         self.leases.known.values().filter(is_of).any(|lease| self.holder(lease).is_some())
     }
 
@@ -122,8 +122,8 @@ impl Seen {
         }
         for (source, host) in self.unable() {
             text.push_str(&format!(
-                "\n{source} is held by {}, which cannot poll it, or not send what it reads: the log there says why. No other host can either, \
-                 or one takes it over soon",
+                "\n{source} is held by {}, which cannot poll it, or not send what it reads: the log there says why. Another host takes it \
+                 over soon, if there is one that can",
                 host.id
             ));
         }

@@ -6,7 +6,7 @@ mod local;
 mod shared;
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,8 +32,6 @@ struct Counts {
     nameless: u64,
     sources: Vec<String>,
     kept: Vec<String>,
-    /// Those of the sources that the configuration does not have.
-    strange: Vec<String>,
 }
 
 /// Writes the ledger of a configuration to a file, which is replaced when everything is written. Returns the text for its
@@ -79,13 +77,9 @@ pub fn export(config: &Config, file: &Path) -> Result<String, String> {
 pub fn import(config: &Config, file: &Path) -> Result<String, String> {
     let sources = check(file).map_err(|error| format!("{error}. Nothing was imported"))?;
     let (mut ledger, destinations) = open(config)?;
-    let own: BTreeSet<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    let counts = add(&mut *ledger, &destinations, file, sources).map(|counts| Counts {
-        strange: counts.sources.iter().filter(|source| !own.contains(source.as_str())).cloned().collect(),
-        ..counts
-    });
+    let counts = add(&mut *ledger, &destinations, file, sources);
     let again = "Run the import again: what is there already is left out, and the rest is added";
-    Ok(counts.map_err(|error| format!("{error}. {again}"))?.text(&ledger.name()))
+    Ok(counts.map_err(|error| format!("{error}. {again}"))?.text(&ledger.name(), config))
 }
 
 /// Adds the objects of a file, and the sources in it.
@@ -225,8 +219,8 @@ fn open(config: &Config) -> Result<(Box<dyn Ledger>, String), String> {
 }
 
 impl Counts {
-    fn text(&self, ledger: &str) -> String {
-        let Counts { objects, known, of_others, nameless, sources, kept, strange } = self;
+    fn text(&self, ledger: &str, config: &Config) -> String {
+        let Counts { objects, known, of_others, nameless, sources, kept } = self;
         let mut text = format!("{objects} objects were imported into {ledger}; it knew {known} already.");
         if *of_others > 0 {
             text.push_str(&format!(
@@ -241,6 +235,8 @@ impl Counts {
         if !sources.is_empty() {
             text.push_str(&format!(" These sources go on where the file says: {}.", sources.join(", ")));
         }
+        let is_strange = |name: &&String| !config.sources.iter().any(|source| source.name == **name);
+        let strange: Vec<_> = sources.iter().filter(is_strange).cloned().collect();
         if !strange.is_empty() {
             text.push_str(&format!(
                 " This configuration does not have these, so its hosts do not poll them: {}.",

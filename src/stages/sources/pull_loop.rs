@@ -226,7 +226,7 @@ impl PullLoop {
         let Known { mut polled, account, .. } = known;
         self.account = self.account().map_err(|error| (error.to_string(), !error.is_temporary()))?;
         self.refuse_others(account.as_deref())?;
-        // One that was forgotten begins anew, whatever others have read.
+        // A forgotten source starts from the beginning, however far the other sources have read.
         let has_inherited = !is_forgotten && self.inherit(&mut polled.checkpoints, is_own)?;
         if has_inherited {
             self.settings.ledger.mark(Mark { seen: Vec::new(), ..self.whole(&polled) });
@@ -260,8 +260,8 @@ impl PullLoop {
     }
 
     /// Takes over what sources with another number of shards have delivered of the same account's log groups. Returns true if
-    /// they are further. Those with the same number have other groups. `is_own`: the state is of this host's own ledger, so that
-    /// what that knows of the others counts, too.
+    /// they are further. Those with the same number have other groups. `is_own`: the state comes
+    /// from this host's own ledger, so the ledger's state of the other sources counts, too.
     fn inherit(&self, own: &mut BTreeMap<String, String>, is_own: bool) -> Result<bool, (String, bool)> {
         let Some(undivided) = self.settings.source.undivided() else { return Ok(false) };
         let mut kin = Vec::new();

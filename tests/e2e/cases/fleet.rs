@@ -206,6 +206,13 @@ impl Hosts {
     }
 }
 
+/// One more event in each of these groups.
+fn put_in_each(groups: &[String], region: &str, text: &str) {
+    for group in groups {
+        put_events(group, "s", region, &[(now() * MILLIS, text.to_owned())]);
+    }
+}
+
 fn hosts_of(text: &str) -> BTreeSet<&str> {
     let names = ["collector-host-1", "collector-host-2", "collector-host-3"];
     names.into_iter().filter(|name| text.contains(name)).collect()
@@ -335,14 +342,9 @@ fn a_drain_reads_on_what_a_dead_host_polled() {
 fn hosts_share_the_shards_of_all_log_groups() {
     const REGION: &str = "eu-south-1";
     let hosts = Hosts::new("shards");
-    let groups: Vec<String> = (0..10).map(|i| format!("/app/{i}")).collect();
-    groups.iter().for_each(|group| aws::create_log_group(group, REGION));
+    let groups = aws::create_log_groups((0..10).map(|i| format!("/app/{i}")), REGION);
     let run = |number: usize, shards: usize| hosts.run_divided(number, REGION, shards);
-    let put = |text: &str| {
-        groups
-            .iter()
-            .for_each(|group| drop(put_events(group, "s", REGION, &[(now() * MILLIS, text.to_owned())])));
-    };
+    let put = |text: &str| put_in_each(&groups, REGION, text);
     let count = |text: &str| hosts.lab.sink.received_text().matches(text).count();
     let (mut first, second) = (run(1, 4), run(2, 4));
     put("by both");
@@ -367,13 +369,8 @@ fn hosts_share_the_shards_of_all_log_groups() {
 fn of_two_divisions_that_came_to_be_polled_at_once_one_ends() {
     const REGION: &str = "eu-south-2";
     let hosts = Hosts::new("divisions");
-    let groups: Vec<String> = (0..4).map(|i| format!("/both/{i}")).collect();
-    groups.iter().for_each(|group| aws::create_log_group(group, REGION));
-    let put = |text: &str| {
-        for group in &groups {
-            put_events(group, "s", REGION, &[(now() * MILLIS, text.to_owned())]);
-        }
-    };
+    let groups = aws::create_log_groups((0..4).map(|i| format!("/both/{i}")), REGION);
+    let put = |text: &str| put_in_each(&groups, REGION, text);
     let count = |text: &str| hosts.lab.sink.received_text().matches(text).count();
     let mut first = hosts.run_divided(1, REGION, 2);
     put("by the first");
@@ -395,10 +392,7 @@ fn of_two_divisions_that_came_to_be_polled_at_once_one_ends() {
 /// Another version may write it in another form.
 #[test]
 fn a_dead_host_whose_item_cannot_be_read_is_succeeded() {
-    let mut hosts = Hosts::new("unread");
-    let (first, mut second) = (hosts.run(1, emulator::endpoint()), hosts.run(2, emulator::endpoint()));
-    second.wait_until("a fair share", || hosts.shares() == [2, 2]);
-    hosts.flow(&mut second, "events by both");
+    let (mut hosts, first, mut second) = Hosts::two("unread");
     let name = hosts.name(1);
     first.kill();
     let items = aws::items(&hosts.table);

@@ -151,8 +151,7 @@ fn all_log_groups_of_a_region() {
 fn log_groups_are_divided_differently_from_run_to_run() {
     const REGION: &str = "eu-north-1";
     let lab = Lab::new("logs-shards");
-    let groups: Vec<String> = (0..12).map(|i| format!("/ecs/service-{i:02}")).collect();
-    groups.iter().for_each(|group| aws::create_log_group(group, REGION));
+    let groups = aws::create_log_groups((0..12).map(|i| format!("/ecs/service-{i:02}")), REGION);
     let put = |age: i64, text: &str| {
         let at = (now() - age) * MILLIS;
         let frames =

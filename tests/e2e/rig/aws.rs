@@ -161,6 +161,11 @@ pub fn create_log_group(name: &str, region: &str) {
     logs("CreateLogGroup", region, json!({"logGroupName": name}));
 }
 
+/// Creates log groups with these names.
+pub fn create_log_groups(names: impl Iterator<Item = String>, region: &str) -> Vec<String> {
+    names.inspect(|name| create_log_group(name, region)).collect()
+}
+
 /// Puts (time in milliseconds since 1970, message) into a stream, which is created if missing.
 pub fn put_log_events(group: &str, stream: &str, region: &str, events: &[(i64, String)]) {
     let names = json!({"logGroupName": group, "logStreamNamePrefix": stream});
