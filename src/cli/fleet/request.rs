@@ -97,6 +97,7 @@ impl Request {
             () if host.drained => "it is drained",
             () if host.passing => "it ends soon by itself",
             () if !host.sources.contains(&source) => "its configuration does not have it",
+            () if host.unable.contains(&source) => "it is unable to at present, and its log says why",
             () => {
                 let what = What::HandOver { source, to: host.id.clone() };
                 return Ok(Some(Request::to_hosts(what, [])));
@@ -345,14 +346,18 @@ impl Seen {
                 host.id
             ));
         }
+        // What this host cannot poll either does not stand still because of its drain.
+        let can_poll = |other: &Host, source: &str, own: &String| {
+            reads_same(own, source) && (!other.unable.contains(source) || host.unable.contains(own))
+        };
         let is_wanted = |own: &&String| {
-            others.iter().any(|other| other.sources.iter().any(|source| reads_same(own, source)))
+            others.iter().any(|other| other.sources.iter().any(|source| can_poll(other, source, own)))
         };
         let lonely: Vec<_> = host.sources.iter().filter(|source| !is_wanted(source)).cloned().collect();
         match lonely.is_empty() {
             true => Ok(()),
             false => Err(format!(
-                "{} cannot be drained: no other host has {} in its configuration, so nobody would poll it",
+                "{} cannot be drained: no other host has {} in its configuration and can poll it at present, so nobody would poll it",
                 host.id,
                 lonely.join(", ")
             )),
@@ -489,6 +494,26 @@ mod tests {
         };
         assert_eq!(failing(Kind::Throttled), (true, 2));
         assert_eq!(failing(Kind::Denied), (false, 1));
+    }
+
+    /// Its credentials are refused, or its output does not work.
+    #[test]
+    fn nothing_is_asked_of_a_host_that_cannot_do_it() {
+        let one = BTreeSet::from(["1/s/r".to_owned()]);
+        let can = |id: &str, unable: bool| {
+            let unable = if unable { one.clone() } else { BTreeSet::new() };
+            (Host { drained: false, unable, ..host(id, 1) }, true)
+        };
+        for (own, other, is_refused) in
+            [(false, false, false), (false, true, true), (true, true, false), (true, false, false)]
+        {
+            let seen = seen(vec![can("a", own), can("b", other)]);
+            let refused = seen.can_drain(&seen.hosts[0].0);
+            assert_eq!(refused.is_err(), is_refused, "{own} {other}: {refused:?}");
+            let to =
+                Asked { drain: None, resume: None, hand_over: Some("1/s/r".into()), to: Some("b".into()) };
+            assert_eq!(Request::of(&to, &seen).is_err(), other, "{own} {other}");
+        }
     }
 
     #[test]
