@@ -36,12 +36,20 @@ pub struct Trouble {
     /// See [`Failure::cause`].
     pub cause: String,
     pub message: String,
-    /// A retry will not help: a certificate or a secret is wrong.
-    pub lasting: bool,
+    /// Since when a retry will not help: a certificate or a secret is wrong. The trouble may have begun before, with
+    /// failures that pass.
+    pub lasting_since: Option<Instant>,
     attempts: u32,
     latest: Instant,
     /// Number of successes of the part when this began.
     successes: u64,
+}
+
+impl Trouble {
+    /// A retry will not help.
+    pub fn is_lasting(&self) -> bool {
+        self.lasting_since.is_some()
+    }
 }
 
 /// The reason why something failed.
@@ -116,7 +124,7 @@ impl Health {
             seconds: now.saturating_duration_since(trouble.since).as_secs_f64(),
             cause: trouble.cause.clone(),
             message: trouble.message.clone(),
-            lasting: trouble.lasting,
+            lasting: trouble.is_lasting(),
             attempts: trouble.attempts,
             warning,
         };
@@ -159,13 +167,14 @@ impl Health {
                 since: now,
                 cause: String::new(),
                 message: String::new(),
-                lasting,
+                lasting_since: None,
                 attempts: 0,
                 latest: now,
                 successes: self.successes(),
             });
         trouble.attempts += 1;
-        (trouble.lasting, trouble.latest) = (lasting, now);
+        trouble.lasting_since = lasting.then(|| trouble.lasting_since.unwrap_or(now));
+        trouble.latest = now;
         (trouble.cause, trouble.message) = (cause, message);
     }
 
@@ -256,7 +265,11 @@ mod tests {
         let since = health.trouble().unwrap().since;
         health.failed("expired", true);
         let trouble = health.trouble().unwrap();
-        assert_eq!((trouble.since, trouble.message.as_str(), trouble.lasting), (since, "expired", true));
+        assert_eq!((trouble.since, trouble.message.as_str(), trouble.is_lasting()), (since, "expired", true));
+        health.failed("expired", true);
+        assert_eq!(health.trouble().unwrap().lasting_since, trouble.lasting_since);
+        health.failed("refused", false);
+        assert_eq!(health.trouble().unwrap().lasting_since, None);
         health.works();
         assert!(health.trouble().is_none());
     }

@@ -215,7 +215,7 @@ mod tests {
             assert!(attempts.next(&error(kind), &health, "b").is_some());
         }
         assert_eq!(attempts.own, 0);
-        assert!(health.trouble().is_some_and(|trouble| trouble.lasting));
+        assert!(health.trouble().is_some_and(|trouble| trouble.is_lasting()));
     }
 
     #[test]

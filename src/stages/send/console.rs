@@ -304,7 +304,7 @@ mod tests {
         lab.send(b"x\n");
         lab.wait_for(|lab| lab.closed.get().is_some());
         assert!(lab.closed.get().unwrap().contains("standard output is closed"));
-        assert!(lab.telemetry.health.trouble().is_some_and(|trouble| trouble.lasting));
+        assert!(lab.telemetry.health.trouble().is_some_and(|trouble| trouble.is_lasting()));
         lab.stop();
     }
 
@@ -335,7 +335,7 @@ mod tests {
         lab.send(b"x\n");
         lab.wait_for(|lab| lab.telemetry.health.trouble().is_some());
         let trouble = lab.telemetry.health.trouble().unwrap();
-        assert!(trouble.message.contains("cannot write to standard output") && !trouble.lasting);
+        assert!(trouble.message.contains("cannot write to standard output") && !trouble.is_lasting());
         assert!(lab.settled.1.try_recv().is_err() && lab.closed.get().is_none());
         lab.stop();
     }

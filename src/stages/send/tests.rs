@@ -412,7 +412,7 @@ fn a_late_refusal_of_our_certificate_confirms_nothing() {
     let lab = Lab::tls(tls13(|_, _| (), late), Habits::default(), TWO);
     lab.send("o", &records("o", 10), None);
     lab.settles_nothing_for(Duration::from_secs(8));
-    assert!(lab.telemetry.outputs[0].health.trouble().is_some_and(|trouble| trouble.lasting));
+    assert!(lab.telemetry.outputs[0].health.trouble().is_some_and(|trouble| trouble.is_lasting()));
     assert_eq!(lab.peer.frames().len(), 0);
 }
 

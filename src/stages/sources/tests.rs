@@ -258,7 +258,7 @@ fn a_source_that_panics_again_and_again_is_in_trouble_until_a_pull_has_ended() {
     let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
     let (troubles, seen) = mpsc::channel();
     account.drain_watched(move |number, payload, input| {
-        troubles.send(input.health.trouble().map(|trouble| trouble.lasting)).unwrap();
+        troubles.send(input.health.trouble().map(|trouble| trouble.is_lasting())).unwrap();
         match number {
             0 | 1 => panic!("on purpose"),
             _ => deliver(payload, &texts),
@@ -563,7 +563,7 @@ fn a_listing_that_leads_in_a_circle_is_told_of_for_every_source() {
     for (at, source) in all_sources().into_iter().enumerate() {
         // A detector is passed over; the others have no other item.
         let is_told = |input: &telemetry::Input, _: &str| {
-            let trouble = input.health.trouble().filter(|trouble| trouble.lasting);
+            let trouble = input.health.trouble().filter(|trouble| trouble.is_lasting());
             trouble.is_some_and(|trouble| trouble.message.contains("never ends"))
                 || (at == 3 && input.poll.unreadable.value() == 1)
         };
