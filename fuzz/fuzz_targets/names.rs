@@ -50,8 +50,8 @@ fn check_origin(url: &str) {
     let Some(origin) = endpoint::origin(url) else { return };
     let (Ok(whole), Ok(part)) = (url.parse::<Uri>(), origin.parse::<Uri>()) else { return };
     assert_eq!(whole.host(), part.host(), "{url:?}");
-    let port =
-        |uri: &Uri| uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) });
+    let is_https = |uri: &Uri| uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    let port = |uri: &Uri| uri.port_u16().unwrap_or(if is_https(uri) { 443 } else { 80 });
     assert_eq!(port(&whole), port(&part), "{url:?}");
     let _ = endpoint::queue(url, Default::default());
 }

@@ -51,7 +51,7 @@ fn s3_host(name: &str, region: &str, suffix: &str, variant: Variant) -> String {
 /// its old ones, which some networks do not reach, become the region's own in the variant.
 pub fn queue(url: &str, variant: Variant) -> Option<String> {
     let origin = origin(url)?;
-    let region = origin.strip_prefix("https://").and_then(usual_queue_region);
+    let region = after_https(origin).and_then(usual_queue_region);
     Some(region.map_or_else(|| origin.to_owned(), |region| regional(Service::Sqs, region, variant)))
 }
 
@@ -178,7 +178,7 @@ pub fn origin(url: &str) -> Option<&str> {
 
 /// True if this origin is one of AWS's own in the partition of `region`: https, the usual port, AWS's domain.
 pub fn is_of_aws(origin: &str, region: &str) -> bool {
-    let host = origin.strip_prefix("https://").unwrap_or_default();
+    let host = after_https(origin).unwrap_or_default();
     partition_row(region).domains().any(|domain| is_below(host, domain))
 }
 
@@ -196,8 +196,13 @@ pub fn region_of(address: &str) -> Option<&str> {
 
 /// The signature omits a default port, so the Host header must too.
 fn without_default_port(origin: &str) -> &str {
-    let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+    let port = if after_https(origin).is_some() { ":443" } else { ":80" };
     origin.strip_suffix(port).unwrap_or(origin)
+}
+
+/// The rest of an https address. A scheme may be written in capitals (RFC 3986, section 3.1).
+fn after_https(address: &str) -> Option<&str> {
+    address.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("https")).map(|(_, rest)| rest)
 }
 
 /// A partition of AWS, which is separate from the others.
@@ -413,6 +418,10 @@ mod tests {
         assert_eq!(origin("http://[::1]:8080"), Some("http://[::1]:8080"));
         assert_eq!(origin("https://h:443/q"), Some("https://h"));
         assert_eq!(origin("https://h:80/q"), Some("https://h:80"));
+        assert_eq!(origin("HttpS://h:80/q"), Some("HttpS://h:80"));
+        assert_eq!(origin("HTTPS://h:443/q"), Some("HTTPS://h"));
+        assert_eq!(origin("HTTP://h:80/q"), Some("HTTP://h"));
+        assert!(is_of_aws("HTTPS://sqs.eu-west-1.amazonaws.com", "eu-west-1"));
         for bad in ["", "q", "ftp://host/q", "https:///q", "https://a b/q", "https://u@h/q", "https://:80/"] {
             assert_eq!(origin(bad), None, "{bad}");
         }
