@@ -163,6 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn a_later_stage_does_not_change_a_reason_and_a_new_attempt_begins_without_one() {
+        let fate = Fate::default();
+        assert_eq!(fate.noted(), None);
+        fate.note_first(Ending::Sent);
+        fate.note_first(Ending::FilterRules);
+        assert_eq!(fate.noted(), Some(Ending::Sent));
+        fate.forget();
+        assert_eq!(fate.noted(), None);
+    }
+
+    #[test]
+    fn a_fate_knows_the_delivery_that_brought_its_object() {
+        let delivery = Arc::new(Delivery { message_id: "m-1".into(), attempt: 3 });
+        assert_eq!(Fate::of_delivery(&delivery).clone().delivery(), Some(&*delivery));
+        assert_eq!(Fate::default().delivery(), None, "of a listing");
+    }
+
+    #[test]
+    fn only_what_has_no_service_is_of_none() {
+        let of_none: Vec<_> = Ending::ALL.iter().filter(|ending| !ending.is_of_service()).collect();
+        assert_eq!(of_none, [&Ending::NoService, &Ending::Message]);
+    }
+
+    #[test]
     fn endings_have_names_of_their_own() {
         let mut names: Vec<_> = Ending::ALL.iter().map(|ending| (ending.name(), ending.reason())).collect();
         names.sort_unstable();

@@ -177,6 +177,37 @@ mod tests {
     }
 
     #[test]
+    fn records_can_be_counted_in_blocks_once_none_of_them_is_held_back() {
+        let mut progress = Progress::resume(2);
+        let mut admits = Vec::new();
+        for _ in 0..3 {
+            admits.push(progress.admits_all());
+            progress.admit_next();
+        }
+        assert_eq!(admits, [false, false, true]);
+        progress.admit(5);
+        assert_eq!((progress.resumed(), progress.decoded(), progress.held_back()), (2, 8, 2));
+    }
+
+    #[test]
+    fn an_object_that_another_host_sends_is_revoked_everywhere() {
+        let progress = Progress::resume(2);
+        assert!(!progress.is_revoked());
+        progress.confirmed().clone().revoke();
+        assert!(progress.is_revoked());
+    }
+
+    #[test]
+    fn what_a_batch_gave_is_added_by_table() {
+        let confirmed = Progress::default().confirmed();
+        let mut tables = Tables::default();
+        tables.add("a", 2, 20);
+        confirmed.gives(&tables);
+        confirmed.gives(&tables);
+        assert_eq!((confirmed.gave().events(), confirmed.gave().bytes()), (4, 40));
+    }
+
+    #[test]
     fn what_was_sent_before_a_second_decoding_is_held_back() {
         let mut progress = Progress::resume(1);
         assert_eq!((0..3).filter(|_| progress.admit_next()).count(), 2);
@@ -196,9 +227,12 @@ mod tests {
         let (one, other) = (batch.share(), batch.share());
         batch.close(Outcome::Delivered);
         one.resolve(Outcome::Delivered);
+        progress.complete();
         assert_eq!(progress.confirmed().so_far(), (0, 0));
+        assert!(!progress.confirmed().is_whole());
         other.resolve(Outcome::Delivered);
         assert_eq!(progress.confirmed().so_far(), (1, 1));
+        assert!(progress.confirmed().is_whole());
     }
 
     #[test]

@@ -75,6 +75,20 @@ mod tests {
         assert_eq!((tables.events(), tables.bytes()), (5000, 10_000));
     }
 
+    #[test]
+    fn frequent_tables_move_to_the_front() {
+        let mut tables = Tables::default();
+        assert!(tables.is_empty());
+        for name in ["a", "b", "c", "b", "c", "c", "c"] {
+            tables.add(name, 1, 1);
+        }
+        assert!(!tables.is_empty());
+        let names: Vec<_> = tables.iter().map(|table| &*table.name).collect();
+        assert_eq!(names, ["c", "b", "a"], "and equal ones stay");
+        tables.add("a", 1, 1);
+        assert_eq!(tables.iter().last().map(|table| &*table.name), Some("a"));
+    }
+
     proptest! {
         /// Naive version: a map.
         #[test]

@@ -78,6 +78,7 @@ mod tests {
             let (tx, rx) = mpsc::channel();
             let turn = Turn::new(7, move |whole| tx.send(whole).unwrap());
             let object = Ack::open(|_| ()).in_turn(Some(turn.of_object()));
+            assert_eq!((turn.lane(), object.lane()), (7, Some(7)));
             end(Ack::open(|_| ()).in_turn(Some(turn)), of_message);
             assert!(rx.try_recv().is_err(), "the object still holds it");
             end(object, of_object);

@@ -116,6 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_names_the_holder_and_whether_it_is_this_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let _lock = Lock::take(directory.path(), Role::Collector).unwrap().expect("nobody has it");
+        let own = own_name();
+        for (text, named, is_ours) in [
+            (&*own, &*own, true),
+            ("process 1 on elsewhere\n", "process 1 on elsewhere", false),
+            ("", "an unknown process", false),
+        ] {
+            std::fs::write(directory.path().join(Role::Collector.file()), text).unwrap();
+            match Lock::take(directory.path(), Role::Collector).unwrap_err() {
+                OpenError::Held { by, ours, .. } => assert_eq!((&*by, ours), (named, is_ours)),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
     fn without_a_place_for_the_lock_the_ledger_has_the_word() {
         let directory = Path::new("/proc/no-such-place");
         assert!(Lock::take(directory, Role::Collector).unwrap().is_none());

@@ -62,3 +62,22 @@ impl Mark {
         self.checkpoints.is_empty() && self.seen.is_empty() && self.forget_before.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_empty_if_it_changes_nothing() {
+        let source = "1/aws_sqs_cloudtrail/eu-west-1".to_owned();
+        let empty = Mark { source, term: 3, ..Mark::default() };
+        assert!(empty.is_empty());
+        for mark in [
+            Mark { checkpoints: vec![("part".into(), "9".into())], ..empty.clone() },
+            Mark { seen: vec![Seen { id: 1, time: 1 }], ..empty.clone() },
+            Mark { forget_before: Some(1), ..empty },
+        ] {
+            assert!(!mark.is_empty(), "{mark:?}");
+        }
+    }
+}

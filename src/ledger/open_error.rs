@@ -103,3 +103,32 @@ impl OpenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn a_start_waits_for_what_usually_passes() {
+        let path = || PathBuf::from("state");
+        let held = |ours| OpenError::Held { directory: path(), by: "process 1".into(), ours };
+        let other = |code| OpenError::Other { path: path(), cause: failure(code) };
+        let full = OpenError::Full { path: path(), cause: failure(rusqlite::ffi::SQLITE_FULL) };
+        let busy = OpenError::Busy { path: path(), cause: failure(rusqlite::ffi::SQLITE_BUSY) };
+        for (error, is_temporary, patience) in [
+            (held(true), true, LEDGER_BUSY_START),
+            (held(false), true, LEDGER_HELD_START),
+            (busy, true, LEDGER_BUSY_START),
+            (full, true, Duration::ZERO),
+            (other(rusqlite::ffi::SQLITE_IOERR), true, Duration::ZERO),
+            (other(rusqlite::ffi::SQLITE_MISUSE), false, Duration::ZERO),
+            (OpenError::Absent { path: path() }, false, Duration::ZERO),
+        ] {
+            assert_eq!((error.is_temporary(), error.patience()), (is_temporary, patience), "{error}");
+        }
+    }
+}

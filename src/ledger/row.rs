@@ -176,6 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_says_as_much_if_it_is_of_the_same_content_and_as_far() {
+        let entry = |etag, delivered, records| Row { delivered, records, ..row(identity("", etag, "")) };
+        for (one, other, as_much) in [
+            (("e", true, 0), ("e", true, 9), true),
+            (("e", true, 0), ("e", false, 9), true),
+            (("e", false, 9), ("e", true, 0), false),
+            (("e", false, 9), ("e", false, 9), true),
+            (("e", false, 8), ("e", false, 9), false),
+            (("f", true, 9), ("e", false, 0), false),
+        ] {
+            let [one, other] = [one, other].map(|(etag, delivered, records)| entry(etag, delivered, records));
+            assert_eq!(one.says_as_much_as(&other), as_much, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
     fn quotes_and_null_versions_say_nothing() {
         let (version_id, etag) = (Some("null".into()), Some("e".into()));
         let object = Object { version_id, etag, ..Object::named("b", "k") };

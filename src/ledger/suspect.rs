@@ -26,3 +26,29 @@ impl Suspect {
             && !differs(&own.checksum, &asked.checksum)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::{Identity, Place};
+    use super::*;
+
+    #[test]
+    fn a_suspect_is_known_by_its_place_and_what_is_known_of_its_content() {
+        let name = |key: &str, [version, etag, checksum]: [&str; 3]| {
+            let place = Place { input: "1".into(), bucket: "b".into(), key: key.into() };
+            let [version, etag, checksum] = [version, etag, checksum].map(str::to_owned);
+            Name::new(place, Identity { version, etag, checksum })
+        };
+        let suspect = Suspect { name: name("k", ["v", "e", "c"]), deaths: 1, at: 0 };
+        for (asked, is_it) in [
+            (name("k", ["v", "e", "c"]), true),
+            (name("k", ["", "", ""]), true),
+            (name("other", ["v", "e", "c"]), false),
+            (name("k", ["w", "e", "c"]), false),
+            (name("k", ["v", "f", "c"]), false),
+            (name("k", ["v", "e", "d"]), false),
+        ] {
+            assert_eq!(suspect.is(&asked), is_it, "{asked:?}");
+        }
+    }
+}

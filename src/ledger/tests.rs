@@ -260,12 +260,106 @@ fn what_merely_counts_as_done_is_not_remembered_as_delivered() {
 fn an_object_that_nothing_identifies_is_not_remembered() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&directory);
-    for _ in 0..2 {
-        let (entry, outcome) = claimed(&ledger, &object("k", None));
+    // A checksum is the message's claim, not S3's answer.
+    let claims = Object { checksum: Some("c".into()), ..object("k", None) };
+    for object in [&object("k", None), &object("k", None), &claims, &claims] {
+        let (entry, outcome) = claimed(&ledger, object);
+        assert!(!entry.is_delivered());
         deliver(undelivered(entry.identify("", 10, "lines")), 1);
         entry.settle(Outcome::Delivered, Some(Ending::Sent));
         assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     }
+    assert_eq!(rows(&directory), []);
+}
+
+/// What another process reads in the file.
+fn rows(directory: &TempDir) -> Vec<Row> {
+    let store = Store::open_existing(&directory.path().join(FILE)).unwrap();
+    store.list(&Filter::default(), 99).unwrap()
+}
+
+#[test]
+fn an_object_in_work_shows_its_progress_and_can_be_given_up() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let (entry, outcome) = claimed(&ledger, &object("k", Some("e")));
+    let place = entry.place().clone();
+    assert!(ledger.is_in_work(&place));
+    let other = Place { key: "other".into(), ..place.clone() };
+    assert!(!ledger.is_in_work(&other));
+    // Before a GET has identified it.
+    assert_eq!((entry.so_far(Outcome::Retry, None), entry.confirmed_since(0, 0)), (None, None));
+    for ending in [Ending::Known, Ending::SharedDelivery, Ending::SharedRefusal] {
+        assert_eq!(entry.so_far(ending.outcome(), Some(ending)), None, "another entry tells of it");
+    }
+    let withheld = entry.so_far(Outcome::Reject, Some(Ending::Withheld)).unwrap();
+    assert_eq!((&*withheld.reason, withheld.delivered), ("withheld", false));
+
+    let mut progress = undelivered(entry.identify("e", 10, "lines"));
+    confirm(&mut progress, 4);
+    let records = |row: Option<Row>| row.map(|row| row.records);
+    assert_eq!(records(entry.confirmed_since(0, 4)), Some(4));
+    assert_eq!(records(entry.confirmed_since(0, 5)), None, "in fewer batches");
+    assert_eq!(records(entry.confirmed_since(4, 0)), None, "no more of them");
+    let so_far = entry.so_far(Outcome::Retry, None).unwrap();
+    assert_eq!((so_far.records, so_far.delivered, &*so_far.reason), (4, false, ""));
+    let damaged = entry.so_far(Outcome::Reject, Some(Ending::Damaged)).unwrap();
+    assert_eq!((damaged.records, damaged.delivered, &*damaged.reason), (4, false, "damaged"));
+    progress.complete();
+    assert!(entry.so_far(Outcome::Delivered, Some(Ending::Sent)).unwrap().delivered);
+
+    assert!(!progress.is_revoked());
+    entry.revoke();
+    assert!(progress.is_revoked());
+    entry.settle(Outcome::Retry, None);
+    assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Retry));
+    assert!(!ledger.is_in_work(&place));
+}
+
+#[test]
+fn a_claim_joins_another_only_if_both_are_about_the_same_content() {
+    let ledger = Ledger::none();
+    let (entry, first) = claimed(&ledger, &object("k", None));
+    let (same, second) = claimed(&ledger, &object("k", None));
+    let (replaced, _third) = claimed(&ledger, &object("k", None));
+    let _progress = undelivered(entry.identify("e", 10, "lines"));
+    assert!(!replaced.joins_another("f"));
+    assert!(same.joins_another("e"));
+    entry.settle(Outcome::Delivered, Some(Ending::Sent));
+    assert_eq!([first, second].map(|outcome| outcome.recv_timeout(PATIENCE)), [Ok(Outcome::Delivered); 2]);
+}
+
+#[test]
+fn what_was_sent_is_counted_and_dated_by_the_clocks() {
+    let directory = TempDir::new().unwrap();
+    let ledger = open(&directory);
+    let year_2001 = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    ledger.keep_time_by(move || Some(year_2001));
+    let mut tables = Tables::default();
+    tables.add("a.b", 2, 20);
+    ledger.sent("1/aws_sqs_vpc", &tables, 600);
+    ledger.note("1", &object("digest", Some("e")), Ending::SkipRule);
+    assert_eq!(ledger.kin("1/polled").unwrap(), []);
+    ledger.mark(Mark {
+        source: "1/polled".into(),
+        checkpoints: vec![("p".into(), "9".into())],
+        ..Mark::default()
+    });
+    ledger.mark(Mark {
+        source: "1/polled/0".into(),
+        checkpoints: vec![("p".into(), "8".into())],
+        ..Mark::default()
+    });
+    ledger.close(LEDGER_SAVE_TIMEOUT);
+    assert!(ledger.crew().is_some_and(Crew::has_ended));
+    assert_eq!(rows(&directory)[0].at, 1_000_000_000);
+    let look = Look::open(&directory.path().join(FILE), None).unwrap();
+    let sent = look.sent(0, i64::MAX).unwrap();
+    assert_eq!((sent.len(), sent[0].source.as_str(), sent[0].events), (1, "1/aws_sqs_vpc", 2));
+    let kin: Vec<_> =
+        ledger.kin("1/polled").unwrap().into_iter().map(|kin| (kin.source, kin.checkpoints)).collect();
+    let checkpoint = |value: &str| BTreeMap::from([("p".to_owned(), value.to_owned())]);
+    assert_eq!(kin, [("1/polled".to_owned(), checkpoint("9")), ("1/polled/0".to_owned(), checkpoint("8"))]);
 }
 
 #[test]
@@ -398,4 +492,24 @@ fn refused_and_skipped_objects_are_remembered_with_their_reason() {
         ]
     );
     assert!(!claimed(&ledger, &object("archived", Some("e"))).0.is_delivered());
+}
+
+#[test]
+fn a_suspect_that_the_ledger_was_made_to_forget_is_free_at_once() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join(FILE);
+    let place = |key: &str| Place::of("1", &object(key, None));
+    for key in ["forgotten", "bad"] {
+        let name = in_work::Name::new(place(key), Identity::default());
+        Store::open(&path).unwrap().suspect(&[name], "run", 0).unwrap();
+    }
+    let ledger = open(&directory);
+    let standing = |key| ledger.case(place(key), Identity::default()).standing;
+    let exact = Filter { part: "s3://b/forgotten".into(), exact: true, ..Filter::default() };
+    assert_eq!(
+        ["forgotten", "bad", "good"].map(standing),
+        [Standing::Suspected, Standing::Suspected, Standing::Unsuspected]
+    );
+    Store::open_existing(&path).unwrap().forget_suspects(&exact).unwrap();
+    assert_eq!(["forgotten", "bad"].map(standing), [Standing::Unsuspected, Standing::Suspected]);
 }

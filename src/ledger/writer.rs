@@ -241,28 +241,33 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::ack::Ending;
+    use crate::ack::{Ending, Tables};
     use crate::base::runtime::channel::unbounded;
     use crate::ledger::row::{Identity, Place};
+    use crate::telemetry::Output;
 
     /// Days from now.
     fn day(days: i64) -> i64 {
         machine_time() + days * 24 * 3600
     }
 
-    /// True if an entry of that day is still there after a sweep with these clocks.
-    fn outlives(written: i64, clocks: &[Option<i64>]) -> bool {
-        let directory = TempDir::new().unwrap();
-        let mut writer = Writer {
+    fn writer(directory: &TempDir, telemetry: Telemetry) -> Writer {
+        Writer {
             store: Store::open(&directory.path().join("ledger")).unwrap(),
             in_work: Arc::default(),
             sent: Arc::default(),
             commands: unbounded().1,
             clocks: Clocks::default(),
             health: Arc::new(Health::new("ledger")),
-            telemetry: Arc::default(),
+            telemetry: Arc::new(telemetry),
             repeated: 0,
-        };
+        }
+    }
+
+    /// True if an entry of that day is still there after a sweep with these clocks.
+    fn outlives(written: i64, clocks: &[Option<i64>]) -> bool {
+        let directory = TempDir::new().unwrap();
+        let mut writer = writer(&directory, Telemetry::default());
         for days in clocks {
             let time = days.map(|days| SystemTime::from(Timestamp::from_second(day(days)).unwrap()));
             writer.clocks.add(move || time);
@@ -284,6 +289,74 @@ mod tests {
         assert!(outlives(-20, &[Some(0), Some(-20)]), "one of AWS's is ahead, and so is this machine's");
         assert!(outlives(-1, &[Some(20)]), "AWS's alone is ahead");
         assert!(outlives(-20, &[None]) && outlives(-20, &[]), "no clock is known");
+    }
+
+    #[test]
+    fn events_that_were_sent_again_are_counted_once_when_something_else_is_written() {
+        let directory = TempDir::new().unwrap();
+        let mut telemetry = Telemetry::default();
+        telemetry.outputs.push(Arc::new(Output::new("o", "o:1".into())));
+        let output = Arc::clone(&telemetry.outputs[0]);
+        let mut writer = writer(&directory, telemetry);
+        let repeated =
+            |writer: &mut Writer| writer.newly_repeated(600).map(|sent| (sent.slot, sent.table, sent.events));
+        assert_eq!(repeated(&mut writer), None);
+        for events in [5, 7] {
+            output.send.repeated.add(events);
+            assert_eq!(repeated(&mut writer), Some((600, REPEATED.to_owned(), events)));
+            assert_eq!(repeated(&mut writer), None);
+        }
+        // Nothing is written for them alone; what ends a ledger writes them.
+        output.send.repeated.add(9);
+        writer.sent.add("s", &Tables::default(), 600);
+        writer.record(&[], false);
+        assert_eq!(writer.store.sent(0, i64::MAX).unwrap(), []);
+        let mut tables = Tables::default();
+        tables.add("a.b", 2, 20);
+        writer.sent.add("s", &tables, 600);
+        writer.record(&[], true);
+        let sent: Vec<_> =
+            writer.store.sent(0, i64::MAX).unwrap().into_iter().map(|sent| sent.events).collect();
+        assert_eq!(sent.iter().sum::<u64>(), 11, "{sent:?}");
+    }
+
+    #[test]
+    fn what_was_decoded_after_all_is_cleared() {
+        let directory = TempDir::new().unwrap();
+        let mut writer = writer(&directory, Telemetry::default());
+        let name =
+            Name::new(Place { input: "1".into(), bucket: "b".into(), key: "k".into() }, Identity::default());
+        writer.store.suspect(std::slice::from_ref(&name), "run", 0).unwrap();
+        assert!(writer.store.is_suspect(&name.place).unwrap());
+        writer.acquit(std::slice::from_ref(&name));
+        assert!(!writer.store.is_suspect(&name.place).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_another_program_holds_is_tried_again_unless_it_was_in_trouble_before() {
+        let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let busy = || Err(failure(rusqlite::ffi::SQLITE_BUSY));
+        let full = || Err(failure(rusqlite::ffi::SQLITE_FULL));
+        let troubled = Health::new("ledger");
+        troubled.failed("cannot be written", false);
+        for (health, results, tries, succeeds) in [
+            (&Health::new("ledger"), vec![busy(), busy(), Ok(())], 3, true),
+            (&Health::new("ledger"), vec![full(), Ok(())], 1, false),
+            (&troubled, vec![busy(), Ok(())], 1, false),
+        ] {
+            let (mut results, mut tried) = (results.into_iter(), 0);
+            let written = patiently(health, || {
+                tried += 1;
+                results.next().unwrap()
+            });
+            assert_eq!((tried, written.is_ok()), (tries, succeeds));
+        }
+    }
+
+    #[test]
+    fn without_a_clock_of_aws_entries_are_dated_by_the_machine() {
+        let now = Timestamp::now().as_second();
+        assert!((now - 60..=now + 60).contains(&Clocks::default().now(machine_time())));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ack::{Ending, Tables};
+use crate::ledger::in_work::Name;
 use crate::ledger::{Keys, Look, REPEATED};
 
 fn file(directory: &TempDir) -> PathBuf {
@@ -124,6 +125,72 @@ fn the_oldest_go_first_and_in_slices() {
 }
 
 #[test]
+fn suspects_go_with_age_or_when_they_are_acquitted() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let name = |key: &str| Name::new(row(key, 0, false).place, Identity::default());
+    for (key, at) in [("old", 5), ("new", 6), ("good", 6)] {
+        store.suspect(&[name(key)], "run", at).unwrap();
+    }
+    let are_suspects =
+        |store: &Store| ["old", "new", "good"].map(|key| store.is_suspect(&name(key).place).unwrap());
+    assert_eq!(are_suspects(&store), [true; 3]);
+    store.acquit(&name("good").place).unwrap();
+    assert_eq!(are_suspects(&store), [true, true, false]);
+    store.sweep(6, u64::MAX, 4).unwrap();
+    assert_eq!(are_suspects(&store), [false, true, false]);
+}
+
+#[test]
+fn failures_say_whether_to_wait_make_room_or_begin_anew() {
+    use rusqlite::ffi;
+    let class = |code| {
+        let cause = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        match classified(Path::new("ledger"), cause) {
+            OpenError::Damaged { .. } => "damaged",
+            OpenError::ReadOnly { .. } => "read only",
+            OpenError::Full { .. } => "full",
+            OpenError::Busy { .. } => "busy",
+            OpenError::Other { .. } => "other",
+            error => panic!("{error}"),
+        }
+    };
+    for (code, expected) in [
+        (ffi::SQLITE_CORRUPT, "damaged"),
+        (ffi::SQLITE_NOTADB, "damaged"),
+        (ffi::SQLITE_READONLY, "read only"),
+        (ffi::SQLITE_PERM, "read only"),
+        (ffi::SQLITE_CANTOPEN, "read only"),
+        (ffi::SQLITE_FULL, "full"),
+        (SQLITE_IOERR_SHMSIZE, "full"),
+        (ffi::SQLITE_BUSY, "busy"),
+        (ffi::SQLITE_LOCKED, "busy"),
+        (ffi::SQLITE_IOERR, "other"),
+    ] {
+        assert_eq!(class(code), expected, "{code}");
+    }
+}
+
+#[test]
+fn an_export_has_every_object_with_the_outputs_that_have_it_and_no_messages() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    store.belong(&file(&directory), &scope("q", "a:1")).unwrap();
+    let sent = Row { tables: tables(&[("a.b", 2)]), ..row("a", 1, true) };
+    let mut message = row("message", 1, true);
+    message.place.bucket.clear();
+    store.write(&[sent.clone(), message]).unwrap();
+    let mut exported = Vec::new();
+    let mut take = |row, outputs| {
+        exported.push((row, outputs));
+        Ok(())
+    };
+    store.export(&mut take).unwrap();
+    assert_eq!(exported, [(sent, "a:1".to_owned())]);
+    assert_eq!(store.export(&mut |_, _| Err("stop".into())), Err("stop".to_owned()));
+}
+
+#[test]
 fn room_is_used_again() {
     let directory = TempDir::new().unwrap();
     let mut store = Store::open(&file(&directory)).unwrap();
@@ -236,7 +303,7 @@ fn a_file_of_the_first_version_is_brought_up_and_keeps_its_objects() {
     connection
         .execute_batch(
             "DROP TABLE checkpoints; DROP TABLE seen; DROP TABLE terms; DROP TABLE outputs; DROP TABLE queues;
-             DROP TABLE accounts; DROP TABLE names; DROP TABLE sent; ALTER TABLE objects DROP COLUMN outputs;
+             DROP TABLE accounts; DROP TABLE names; DROP TABLE sent; DROP TABLE suspects; ALTER TABLE objects DROP COLUMN outputs;
              ALTER TABLE objects DROP COLUMN reason; ALTER TABLE objects DROP COLUMN gave; PRAGMA user_version = 1",
         )
         .unwrap();
@@ -247,6 +314,7 @@ fn a_file_of_the_first_version_is_brought_up_and_keeps_its_objects() {
     drop(old);
     let old = Store::open_existing(&file(&directory)).unwrap();
     assert_eq!((all(&old), old.sent(0, i64::MAX).unwrap()), (vec!["a".to_owned()], vec![]));
+    assert_eq!(old.refused(&Filter::default()).unwrap(), []);
     drop(old);
     let mut store = Store::open(&file(&directory)).unwrap();
     store.belong(&file(&directory), &scope("q1", "a:1")).unwrap();
@@ -313,6 +381,8 @@ fn checkpoints_of_another_account_are_told() {
     store.mark(&[mark], 1).unwrap();
     assert_eq!(store.belongs_to("s", "222").unwrap(), None);
     assert_eq!(store.belongs_to("s", "111").unwrap().as_deref(), Some("222"));
+    assert_eq!(store.account("s").unwrap().as_deref(), Some("222"));
+    assert_eq!(store.account("other").unwrap(), None);
     store.forget_sources("").unwrap();
     assert_eq!(store.belongs_to("s", "111").unwrap(), None);
 }
@@ -355,10 +425,38 @@ fn a_ledger_that_is_not_there_is_not_made_for_looking() {
     let error = Store::open_existing(&file(&directory)).unwrap_err();
     assert!(matches!(error, OpenError::Absent { .. }), "{error}");
     assert!(!directory.path().join("state").exists());
+    // An empty file is an empty database, too.
+    std::fs::create_dir(directory.path().join("state")).unwrap();
+    std::fs::write(file(&directory), "").unwrap();
+    let error = Store::open_existing(&file(&directory)).unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The filter in SQL and the one in Rust select the same entries.
+    #[test]
+    fn both_filters_agree(
+        places in proptest::collection::vec(("[12/]{1,3}", "[ab/]{0,3}", "[ab%/]{0,4}"), 1..8),
+        input in "[12/]{0,3}", part in "(s3://)?[ab%/]{0,4}", exact in any::<bool>(), chosen in any::<prop::sample::Index>(),
+    ) {
+        let directory = TempDir::new().unwrap();
+        let mut store = Store::open(&file(&directory)).unwrap();
+        let place = |(input, bucket, key)| Place { input, bucket, key };
+        let rows: Vec<_> = places.into_iter().map(|one| Row { place: place(one), ..row("", 1, true) }).collect();
+        store.write(&rows).unwrap();
+        let Place { bucket, key, .. } = &rows[chosen.index(rows.len())].place;
+        let part = if exact { format!("s3://{bucket}/{key}") } else { part };
+        let filter = Filter { input, part, exact };
+        let mut listed: Vec<_> = store.list(&filter, 100).unwrap().into_iter().map(|row| row.place).collect();
+        let mut selected: Vec<_> = rows.into_iter().map(|row| row.place).filter(|place| filter.selects(place)).collect();
+        for places in [&mut listed, &mut selected] {
+            places.sort();
+            places.dedup();
+        }
+        prop_assert_eq!(listed, selected);
+    }
 
     /// Naive version: a map from the key to its progress.
     #[test]
@@ -407,6 +505,35 @@ fn what_a_forgotten_source_had_on_its_way_is_not_recorded() {
     store.mark(&[mark("2/a/r", 1)], 4).unwrap();
     store.forget_sources("1").unwrap();
     assert_eq!((store.term("1/a/r").unwrap(), store.term("2/a/r").unwrap()), (2, 1));
+}
+
+#[test]
+fn one_source_can_be_forgotten_without_those_below_it() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let mark = |source: &str| Mark {
+        source: source.into(),
+        checkpoints: ["p", "q"].map(|part| (part.into(), "t".into())).into(),
+        ..Mark::default()
+    };
+    store.mark(&["1/a/r", "1/a/r/0"].map(mark), 1).unwrap();
+    assert_eq!(store.forget_source("1/a/r").unwrap(), 2);
+    assert_eq!(store.forget_source("1/a/r").unwrap(), 0);
+    let left: Vec<_> = store.checkpoints("").unwrap().into_iter().map(|one| (one.source, one.part)).collect();
+    assert_eq!(left, ["p", "q"].map(|part| ("1/a/r/0".to_owned(), part.to_owned())));
+}
+
+#[test]
+fn one_content_of_a_key_can_be_forgotten_without_the_others() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let content = |etag: &str| {
+        let row = row("k", 1, true);
+        Row { identity: Identity { etag: etag.into(), ..Identity::default() }, ..row }
+    };
+    store.write(&[content("e"), content("f")]).unwrap();
+    store.forget_rows(&[content("e")]).unwrap();
+    assert_eq!(store.rows(&content("e").place).unwrap(), [content("f")]);
 }
 
 fn tables(counts: &[(&str, u64)]) -> Tables {

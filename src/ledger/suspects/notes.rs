@@ -230,7 +230,16 @@ mod tests {
         notes.end();
         notes.begin(1, &named("l"));
         notes.set(0, true);
+        // Until then its file is locked, so that nobody would read it.
+        drop(notes);
         assert_eq!(reopen(directory.path()).names, []);
+    }
+
+    #[test]
+    fn a_note_may_fill_its_slot() {
+        let length = |key: usize| written(&named(&"k".repeat(key))).map(|note| note.len());
+        let rest = SLOT_BYTES - length(0).unwrap();
+        assert_eq!((length(rest), length(rest + 1)), (Some(SLOT_BYTES), None));
     }
 
     #[test]

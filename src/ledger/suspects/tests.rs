@@ -115,7 +115,27 @@ fn what_waits_or_ends_in_order_is_not_suspected() {
     #[expect(clippy::mem_forget, reason = "as if the process had ended here")]
     std::mem::forget(suspects.begin(0, Some(&case)));
     suspects.end();
+    // Until then its file is locked, so that nobody would read it.
+    drop(suspects);
     assert_eq!(lab.standing("a"), Standing::Unsuspected);
+}
+
+#[test]
+fn the_notes_of_all_processes_that_died_are_read() {
+    let lab = Lab::new();
+    let [collector, backfill] = [lab.start(), lab.start()];
+    for (suspects, key) in [(&collector, "a"), (&backfill, "b")] {
+        #[expect(clippy::mem_forget, reason = "as if the process had ended here")]
+        std::mem::forget(suspects.begin(0, Some(&suspects.case(place(key), identity("e")))));
+    }
+    drop((collector, backfill));
+    assert_eq!(
+        ["a", "b", "c"].map(|key| lab.standing(key)),
+        [Standing::Suspected, Standing::Suspected, Standing::Unsuspected]
+    );
+    let case = lab.start().case(place("a"), identity("e"));
+    assert_eq!((case.key(), case.deaths()), ("a", 1));
+    assert_eq!(lab.start().case(place("c"), identity("e")).deaths(), 0);
 }
 
 #[test]

@@ -460,6 +460,46 @@ mod tests {
     }
 
     #[test]
+    fn one_frame_is_kept_to_test_the_peer_with() {
+        let mut caution = Caution::default();
+        assert!(caution.probe().is_none());
+        let mut looked = 0;
+        for _ in 0..=PROBE_LOOKS_MAX {
+            caution.keep_probe(|| {
+                looked += 1;
+                None
+            });
+        }
+        assert_eq!((looked, caution.probe()), (PROBE_LOOKS_MAX, None), "all frames are too long");
+        caution.drop_probe();
+        caution.keep_probe(|| Some(b"first".to_vec()));
+        caution.keep_probe(|| Some(b"second".to_vec()));
+        assert_eq!(caution.probe().as_deref(), Some(&b"first"[..]));
+        caution.drop_probe();
+        assert!(caution.probe().is_none());
+    }
+
+    #[test]
+    fn a_peer_is_known_to_accept_us_once_it_has() {
+        let mut caution = Caution::default();
+        assert!(!caution.has_accepted() && !caution.has_confirmed() && !caution.has_suspects());
+        caution.accepted();
+        assert!(caution.has_accepted() && !caution.has_confirmed());
+        let mut caution = Caution::default();
+        caution.outlived(0, false);
+        assert!(caution.has_accepted() && caution.has_confirmed());
+    }
+
+    #[test]
+    fn a_connection_without_data_that_lives_is_no_hasty_peer_s() {
+        let (mut caution, now) = (Caution::default(), Instant::now());
+        caution.tried(true, now);
+        assert!(!caution.is_hasty() && caution.allowance().is_none());
+        caution.tried(false, now);
+        assert!(caution.is_hasty() && caution.allowance() == Some(1));
+    }
+
+    #[test]
     fn only_what_was_written_after_an_end_is_a_witness_for_it() {
         let (mut caution, mut trial) = (Caution::default(), Trial::default());
         caution.ended(true, Instant::now());
