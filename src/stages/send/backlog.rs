@@ -69,6 +69,14 @@ mod tests {
     }
 
     #[test]
+    fn a_quarter_of_the_time_is_enough() {
+        let (mut backlog, start) = (Backlog::default(), Instant::now());
+        let quarter = SEND_BACKLOG_TIME / WAITING_PART;
+        assert!(!backlog.grows(quarter, start + quarter));
+        assert!(backlog.grows(Duration::ZERO, start + SEND_BACKLOG_TIME));
+    }
+
+    #[test]
     fn a_burst_after_a_quiet_time_needs_none() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         assert!(!backlog.grows(SEND_BACKLOG_TIME / 2, start));

@@ -329,6 +329,30 @@ mod tests {
     }
 
     #[test]
+    fn files_and_sockets_are_written_to_as_well() {
+        let _alone = alone();
+        let lines = [line(b'a', 300_000), line(b'b', 200_000)];
+        let write = |lab: Lab| {
+            let mut lab = lab;
+            lines.iter().for_each(|line| lab.send(line));
+            drop(lab.batches.take());
+            lab.thread.take().unwrap().join().unwrap();
+            assert_eq!([lab.settled.1.recv(), lab.settled.1.recv()], [Ok(Outcome::Delivered); 2]);
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(Lab::start(file.reopen().unwrap()));
+        assert!(std::fs::read(file.path()).unwrap() == lines.concat());
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let read = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            read
+        });
+        write(Lab::start(writer));
+        assert!(read.join().unwrap() == lines.concat());
+    }
+
+    #[test]
     fn a_full_disk_is_a_trouble_and_gives_nothing_back() {
         let _alone = alone();
         let lab = Lab::start(OpenOptions::new().write(true).open("/dev/full").unwrap());

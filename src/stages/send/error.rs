@@ -173,6 +173,49 @@ mod tests {
     }
 
     #[test]
+    fn each_refusal_of_a_certificate_names_its_cure() {
+        let ours = |what| alert(what).to_string();
+        for (shown, cure) in [
+            (ours(AlertDescription::CertificateExpired), "has expired: get a new one"),
+            (ours(AlertDescription::CertificateRequired), "set `cert` and `key`"),
+            (ours(AlertDescription::HandshakeFailure), "in common"),
+            (ours(AlertDescription::AccessDenied), "is it for this domain"),
+            (theirs(CertificateError::UnknownIssuer).to_string(), "the authority in `chain`"),
+            (theirs(CertificateError::Expired).to_string(), "certificate has expired; if it has not"),
+            (theirs(CertificateError::NotValidForName).to_string(), "for another name"),
+            (theirs(CertificateError::NotValidYet).to_string(), "not valid yet"),
+        ] {
+            assert!(shown.contains(cure), "{shown}");
+        }
+        assert!(ours(AlertDescription::InternalError).ends_with('.'), "nothing is advised");
+    }
+
+    fn theirs(error: CertificateError) -> Error {
+        Error::tls("localhost:1", rustls::Error::InvalidCertificate(error))
+    }
+
+    #[test]
+    fn the_log_groups_errors_by_their_kind_whoever_the_peer_is() {
+        let peer = || "localhost:1".to_owned();
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        for (error, cause) in [
+            (Error::Connect { peer: peer(), source: refused() }, "Connect: connection refused"),
+            (Error::Stalled { peer: peer(), seconds: 60 }, "Stalled"),
+            (alert(AlertDescription::InternalError), "TLS: received fatal alert: InternalError"),
+        ] {
+            assert_eq!(Failure::from(&error).cause, cause);
+        }
+    }
+
+    #[test]
+    fn only_a_peer_that_has_not_read_in_its_time_is_slow() {
+        let peer = || "localhost:1".to_owned();
+        assert!(Error::Stalled { peer: peer(), seconds: 60 }.is_slowness());
+        assert!(Error::Unanswered { peer: peer(), seconds: 30 }.is_slowness());
+        assert!(!Error::Closed { peer: peer(), when: "" }.is_slowness() && !Error::Stopped.is_slowness());
+    }
+
+    #[test]
     fn a_complaint_about_the_certificate_lasts_and_another_alert_may_be_about_what_was_sent() {
         for ours in [AlertDescription::UnknownCA, AlertDescription::CertificateExpired] {
             assert!(alert(ours).is_lasting() && !alert(ours).is_end());

@@ -48,3 +48,21 @@ fn is_due(output: &telemetry::Output) -> bool {
     let is_in_doubt = output.health.successes() == 0 || output.health.trouble().is_some();
     is_idle && is_in_doubt
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_tried_if_it_is_idle_and_in_doubt() {
+        let output = || telemetry::Output::new("o", "o:1".into());
+        let (new, works, fails, busy, unconfirmed) = (output(), output(), output(), output(), output());
+        works.health.works();
+        fails.health.works();
+        fails.health.failed("refused", false);
+        busy.send.waiting.add(1);
+        unconfirmed.add_sender("send-o-0").unconfirmed.add(1);
+        let due = [&new, &works, &fails, &busy, &unconfirmed].map(is_due);
+        assert_eq!(due, [true, false, true, false, false]);
+    }
+}

@@ -252,6 +252,35 @@ fn a_connection_is_renewed_before_its_key_is_used_up() {
 }
 
 #[test]
+fn a_connection_names_its_far_end_and_its_tls() {
+    for (tls, key_records, version) in
+        [(false, None, None), (true, None, Some("TLS 1.3")), (true, Some(1 << 20), Some("TLS 1.2"))]
+    {
+        let (mut session, shared, peer) = session_of(tls, usize::MAX, key_records);
+        let link = session.connection.link();
+        assert_eq!(link.tls.as_deref(), version);
+        assert!(link.address.ends_with(&format!(":{}", shared.peer.port)), "{}", link.address);
+        let _ = peer.read.send(());
+        session.end(&shared).unwrap();
+        assert_eq!(peer.thread.join().unwrap(), b"");
+    }
+}
+
+#[test]
+fn a_connection_is_renewed_with_its_certificates() {
+    let ack = Ack::open(|_| ());
+    let (mut session, shared, peer) = session(true, usize::MAX);
+    assert!(session.connection.is_current(&shared.peer));
+    let certificates = shared.peer.tls.as_ref().unwrap();
+    certificates.set(ClientConfig::clone(&certificates.current()));
+    assert!(!session.connection.is_current(&shared.peer));
+    peer.read.send(()).unwrap();
+    assert_eq!(write_until_closed(&mut session, &shared, &ack).unwrap(), 0);
+    session.end(&shared).unwrap();
+    assert_eq!(peer.thread.join().unwrap(), b"");
+}
+
+#[test]
 fn what_tls_drops_is_not_confirmed() {
     let ack = Ack::open(|_| ());
     let (mut session, shared, peer) = session_of(true, usize::MAX, Some(100));
@@ -262,6 +291,22 @@ fn what_tls_drops_is_not_confirmed() {
     let confirmed = shared.telemetry.send.bytes.value() as usize;
     let received = peer.thread.join().unwrap().len();
     assert!(confirmed <= received && kept > 0, "{confirmed} bytes are confirmed of {received} that arrived");
+}
+
+#[test]
+fn a_connection_whose_tls_drops_bytes_is_out_of_balance() {
+    let (session, shared, peer) = session_of(true, usize::MAX, Some(100));
+    peer.read.send(()).unwrap();
+    let Session { mut connection, .. } = session;
+    let mut balances = (0..20).map(|number| {
+        connection.write(&content(number), &shared.abort).unwrap();
+        connection.flush(&shared.abort).unwrap();
+        connection.balance()
+    });
+    assert!(balances.next().unwrap().is_ok());
+    assert!(balances.any(|balance| matches!(balance, Err(Error::Dropped { .. }))));
+    drop(connection);
+    peer.thread.join().unwrap();
 }
 
 #[test]
