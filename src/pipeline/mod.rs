@@ -18,7 +18,7 @@ mod vitals;
 mod worker;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::aws::Http;
 use crate::base::crew::Crew;
@@ -188,10 +188,9 @@ impl Pipeline {
             return Some(dead.to_string());
         }
         let now = clock::now();
-        let lasts = |since: Instant, patience| now.saturating_duration_since(since) >= patience;
         let is_over = |trouble: &Trouble| {
-            lasts(trouble.since, DRAIN_PATIENCE)
-                || trouble.lasting_since.is_some_and(|since| lasts(since, DRAIN_PATIENCE_LASTING))
+            now.saturating_duration_since(trouble.since) >= DRAIN_PATIENCE
+                || trouble.lasted() >= DRAIN_PATIENCE_LASTING
         };
         self.troubles().filter(|_| !is_done).find(is_over).map(|trouble| trouble.message)
     }

@@ -38,7 +38,7 @@ pub struct Trouble {
     pub message: String,
     /// Since when a retry will not help: a certificate or a secret is wrong. The trouble may have begun before, with
     /// failures that pass.
-    pub lasting_since: Option<Instant>,
+    lasting_since: Option<Instant>,
     attempts: u32,
     latest: Instant,
     /// Number of successes of the part when this began.
@@ -49,6 +49,12 @@ impl Trouble {
     /// A retry will not help.
     pub fn is_lasting(&self) -> bool {
         self.lasting_since.is_some()
+    }
+
+    /// Time from the first to the latest failure that a retry did not help against. Zero after one: the next attempt may be
+    /// under way, and take long.
+    pub fn lasted(&self) -> Duration {
+        self.lasting_since.map_or(Duration::ZERO, |since| self.latest.saturating_duration_since(since))
     }
 }
 
@@ -266,12 +272,23 @@ mod tests {
         health.failed("expired", true);
         let trouble = health.trouble().unwrap();
         assert_eq!((trouble.since, trouble.message.as_str(), trouble.is_lasting()), (since, "expired", true));
-        health.failed("expired", true);
-        assert_eq!(health.trouble().unwrap().lasting_since, trouble.lasting_since);
-        health.failed("refused", false);
-        assert_eq!(health.trouble().unwrap().lasting_since, None);
         health.works();
         assert!(health.trouble().is_none());
+    }
+
+    #[test]
+    fn only_failures_that_last_count_for_how_long_retries_were_of_no_help() {
+        let health = Health::new("outputs.devo_1");
+        let (pause, lasted) = (Duration::from_millis(20), || health.trouble().unwrap().lasted());
+        health.failed("reset", false);
+        std::thread::sleep(pause);
+        health.failed("expired", true);
+        std::thread::sleep(pause);
+        assert_eq!(lasted(), Duration::ZERO, "one failure, however long ago");
+        health.failed("expired", true);
+        assert!(lasted() >= pause);
+        health.failed("reset", false);
+        assert!(lasted() == Duration::ZERO && !health.trouble().unwrap().is_lasting());
     }
 
     const SECOND: Duration = Duration::from_secs(1);
