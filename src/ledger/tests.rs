@@ -296,8 +296,9 @@ fn an_object_in_work_shows_its_progress_and_can_be_given_up() {
     assert_eq!((&*withheld.reason, withheld.delivered), ("withheld", false));
 
     let mut progress = undelivered(entry.identify("e", 10, "lines"));
-    confirm(&mut progress, 4);
     let records = |row: Option<Row>| row.map(|row| row.records);
+    assert_eq!(records(entry.so_far(Outcome::Retry, None)), Some(0));
+    confirm(&mut progress, 4);
     assert_eq!(records(entry.confirmed_since(0, 4)), Some(4));
     assert_eq!(records(entry.confirmed_since(0, 5)), None, "in fewer batches");
     assert_eq!(records(entry.confirmed_since(4, 0)), None, "no more of them");

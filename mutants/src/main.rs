@@ -1,0 +1,555 @@
+//! Mutation testing in one build: every small fault of the chosen files is compiled into the tests at once, and switched on by
+//! its number.
+//!
+//! `cargo mutants` compiles anew for each fault, a minute each. Here the tests are built once. Each test is run alone
+//! to see which faults' places it comes to, and a fault is tried only with these tests, the quickest first.
+//!
+//! ```text
+//! mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH...
+//! ```
+//!
+//! `PATH` is the beginning of a path below the collector's `src`: `ack/`, `stages/send/caution.rs`. The faults that no test notices are
+//! printed, and all results are written to `OUT/results.tsv`.
+
+mod plant;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use plant::{Mutant, plant};
+use serde_json::Value;
+
+/// The tests that are run: those of the library, and those that compare whole objects with golden files.
+const TESTS: [&str; 5] = ["--lib", "--test", "golden", "--test", "forms"];
+/// Where a fault makes a program take memory without end, it dies here, in KiB.
+const MEMORY_MAX: &str = "8000000";
+/// What is run in one process before the next tests are asked, by the time that they take without a fault.
+const BATCH_TIME: Duration = Duration::from_secs(3);
+const BATCH_MAX: usize = 60;
+
+struct Arguments {
+    root: PathBuf,
+    out: PathBuf,
+    jobs: usize,
+    /// Tests of a fault that take longer in sum are not run.
+    patience: Duration,
+    /// Only tests whose names contain one of these are run; all if there are none.
+    tests: Vec<String>,
+    /// Faults that an earlier run has caught are not tried again.
+    again: bool,
+    only_list: bool,
+    paths: Vec<String>,
+}
+
+/// A fault, in which file, and in what range of the planted file.
+struct Place {
+    file: String,
+    mutant: Mutant,
+    range: std::ops::Range<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.mutant.line, self.mutant.what)
+    }
+}
+
+struct Test {
+    binary: PathBuf,
+    name: String,
+    takes: Duration,
+    reaches: Vec<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    Caught,
+    /// The tests did not end.
+    Hung,
+    Missed,
+    /// No test comes to its place.
+    NotReached,
+}
+
+impl Verdict {
+    const ALL: [Verdict; 4] = [Verdict::Caught, Verdict::Hung, Verdict::Missed, Verdict::NotReached];
+
+    fn is_noticed(self) -> bool {
+        matches!(self, Verdict::Caught | Verdict::Hung)
+    }
+}
+
+/// The verdicts of this run and of earlier ones, by fault: a line each in a file.
+struct Results {
+    path: PathBuf,
+    verdicts: BTreeMap<String, Verdict>,
+}
+
+impl Results {
+    fn read(out: &Path) -> Result<Self> {
+        let path = out.join("results.tsv");
+        let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+        let line = |line: &str| {
+            let (fault, name) = line.rsplit_once('\t')?;
+            let verdict = Verdict::ALL.into_iter().find(|verdict| format!("{verdict:?}") == name)?;
+            Some((fault.to_owned(), verdict))
+        };
+        let verdicts = text.lines().filter_map(line).collect();
+        Ok(Self { path, verdicts })
+    }
+
+    fn of(&self, place: &Place) -> Option<Verdict> {
+        self.verdicts.get(&place.to_string()).copied()
+    }
+
+    fn add(&mut self, places: &[Place], verdicts: &[Verdict]) -> Result<()> {
+        self.verdicts.extend(places.iter().map(Place::to_string).zip(verdicts.iter().copied()));
+        let lines: String =
+            self.verdicts.iter().map(|(fault, verdict)| format!("{fault}\t{verdict:?}\n")).collect();
+        Ok(fs::write(&self.path, lines)?)
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = arguments()?;
+    let mut tree = Tree::new(&arguments)?;
+    if arguments.only_list {
+        for place in tree.plant()? {
+            println!("{place}");
+        }
+        return Ok(());
+    }
+    let (places, binaries) = tree.build()?;
+    println!("{} faults in one build; {} more do not compile", places.len(), tree.refused.len());
+    let tests = reached(&arguments, &binaries, places.len())?;
+    let mut results = Results::read(&arguments.out)?;
+    let verdicts = try_all(&arguments, &places, &tests, &results);
+    results.add(&places, &verdicts)?;
+    report(&arguments, &places, &verdicts);
+    println!("all results: {}", results.path.display());
+    Ok(())
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut words = std::env::args().skip(1);
+    let (mut positional, mut tests) = (Vec::new(), Vec::new());
+    let (mut jobs, mut patience, mut again, mut only_list) =
+        (thread::available_parallelism()?.get(), 60, false, false);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--jobs" => jobs = words.next().context("--jobs needs a number")?.parse()?,
+            "--patience" => patience = words.next().context("--patience needs seconds")?.parse()?,
+            "--tests" => tests.push(words.next().context("--tests needs a part of a name")?),
+            "--again" => again = true,
+            "--list" => only_list = true,
+            _ => positional.push(word),
+        }
+    }
+    ensure!(
+        positional.len() > 2,
+        "usage: mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH..."
+    );
+    let paths = positional.split_off(2);
+    fs::create_dir_all(&positional[1])?;
+    // The tests run in another folder.
+    let (root, out) = (PathBuf::from(&positional[0]), fs::canonicalize(&positional[1])?);
+    Ok(Arguments { root, out, jobs, patience: Duration::from_secs(patience), tests, again, only_list, paths })
+}
+
+/// A copy of the collector's files, in which the faults are planted.
+struct Tree {
+    path: PathBuf,
+    target: PathBuf,
+    /// The chosen files, with what they say.
+    originals: BTreeMap<String, String>,
+    /// What does not compile.
+    refused: HashSet<(String, usize, String)>,
+    /// The file that keeps them for the next run.
+    memory: PathBuf,
+}
+
+impl Tree {
+    fn new(arguments: &Arguments) -> Result<Self> {
+        let path = arguments.out.join("tree");
+        fs::create_dir_all(&path)?;
+        let listed = Command::new("git").arg("-C").arg(&arguments.root).args(["ls-files", "-z"]).output()?;
+        let files: Vec<_> = str::from_utf8(&listed.stdout)?
+            .split('\0')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let mut originals = BTreeMap::new();
+        for name in &files {
+            let from = arguments.root.join(name);
+            let Ok(content) = fs::read(&from) else { continue };
+            let in_source = name.strip_prefix("src/").filter(|_| name.ends_with(".rs") && !is_of_tests(name));
+            if let Some(below) = in_source
+                && arguments.paths.iter().any(|prefix| below.starts_with(prefix))
+            {
+                originals.insert(name.clone(), String::from_utf8(content.clone())?);
+            }
+            write_if_new(&path.join(name), &content)?;
+        }
+        ensure!(!originals.is_empty(), "no source file begins with {:?}", arguments.paths);
+        let library = fs::read_to_string(path.join("src/lib.rs"))?;
+        write_if_new(&path.join("src/lib.rs"), (library + "\npub(crate) mod mutants;\n").as_bytes())?;
+        let mut tree = Self {
+            path,
+            target: arguments.out.join("build"),
+            originals,
+            refused: HashSet::new(),
+            memory: arguments.out.join("refused.tsv"),
+        };
+        tree.recall();
+        Ok(tree)
+    }
+
+    /// An earlier run has found most of what does not compile, in files that have not changed since.
+    fn recall(&mut self) {
+        let known = fs::read_to_string(&self.memory).unwrap_or_default();
+        for line in known.lines() {
+            if let [file, length, at, what] = line.split('\t').collect::<Vec<_>>()[..]
+                && self.originals.get(file).is_some_and(|text| text.len().to_string() == length)
+                && let Ok(at) = at.parse()
+            {
+                self.refused.insert((file.to_owned(), at, what.to_owned()));
+            }
+        }
+    }
+
+    fn remember(&self) -> Result<()> {
+        let lines: String = self
+            .refused
+            .iter()
+            .map(|(file, at, what)| format!("{file}\t{}\t{at}\t{what}\n", self.originals[file].len()))
+            .collect();
+        Ok(fs::write(&self.memory, lines)?)
+    }
+
+    fn plant(&self) -> Result<Vec<Place>> {
+        let mut places = Vec::new();
+        for (file, original) in &self.originals {
+            let keep = |mutant: &Mutant| {
+                !self.refused.contains(&(file.clone(), mutant.at.start, mutant.what.clone()))
+            };
+            let planted =
+                plant(original, places.len(), keep).with_context(|| format!("{file} cannot be parsed"))?;
+            places.extend(planted.mutants.into_iter().zip(planted.ranges).map(|(mutant, range)| Place {
+                file: file.clone(),
+                mutant,
+                range,
+            }));
+            write_if_new(&self.path.join(file), planted.text.as_bytes())?;
+        }
+        let module = include_str!("planted.rs").replace("COUNT", &places.len().to_string());
+        write_if_new(&self.path.join("src/mutants.rs"), module.as_bytes())?;
+        Ok(places)
+    }
+
+    /// Builds the tests with all faults that compile.
+    fn build(&mut self) -> Result<(Vec<Place>, Vec<PathBuf>)> {
+        loop {
+            let places = self.plant()?;
+            let messages = self.compile()?;
+            let before = self.refused.len();
+            for message in &messages {
+                if message["reason"] == "compiler-message" && message["message"]["level"] == "error" {
+                    eprintln!(
+                        "{}",
+                        message["message"]["rendered"]
+                            .as_str()
+                            .unwrap_or_default()
+                            .lines()
+                            .take(3)
+                            .collect::<Vec<_>>()
+                            .join(" ")
+                    );
+                    self.refuse(&places, &message["message"]);
+                }
+            }
+            let is_built = messages
+                .iter()
+                .any(|message| message["reason"] == "build-finished" && message["success"] == true);
+            if is_built {
+                let binaries = messages
+                    .iter()
+                    .filter(|message| message["profile"]["test"] == true)
+                    .filter_map(|message| message["executable"].as_str());
+                return Ok((places, binaries.map(PathBuf::from).collect()));
+            }
+            eprintln!("{} of {} faults do not compile", self.refused.len() - before, places.len());
+            self.remember()?;
+            if self.refused.len() == before {
+                let error = messages.iter().find(|message| message["message"]["level"] == "error");
+                bail!(
+                    "the tests don't compile, and no fault explains it: {}",
+                    error.map_or("", |error| error["message"]["rendered"].as_str().unwrap_or(""))
+                );
+            }
+        }
+    }
+
+    fn compile(&self) -> Result<Vec<Value>> {
+        let output = Command::new("cargo")
+            .current_dir(&self.path)
+            .args([
+                "test",
+                "--locked",
+                "--no-run",
+                "--message-format=json",
+                "--config",
+                "profile.dev.debug=0",
+                "--config",
+                "profile.dev.opt-level=1",
+            ])
+            .args(TESTS)
+            .arg("--target-dir")
+            .arg(&self.target)
+            .stderr(Stdio::inherit())
+            .output()?;
+        Ok(output
+            .stdout
+            .split(|&byte| byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect())
+    }
+
+    /// Leaves out the faults that an error of the compiler is about.
+    fn refuse(&mut self, places: &[Place], error: &Value) {
+        let spans = error["spans"].as_array().map_or(&[][..], Vec::as_slice);
+        let found: Vec<_> = spans.iter().flat_map(|span| about(places, span)).collect();
+        // A type that two alternatives disagree on can be reported at the later one.
+        let found = if found.is_empty() {
+            spans.iter().filter_map(|span| last_before(places, span)).collect()
+        } else {
+            found
+        };
+        for place in found {
+            self.refused.insert((place.file.clone(), place.mutant.at.start, place.mutant.what.clone()));
+        }
+    }
+}
+
+fn about<'a>(places: &'a [Place], span: &'a Value) -> impl Iterator<Item = &'a Place> {
+    let at = span["byte_start"].as_u64().unwrap_or(0) as usize;
+    places.iter().filter(move |place| span["file_name"] == place.file.as_str() && place.range.contains(&at))
+}
+
+fn last_before<'a>(places: &'a [Place], span: &Value) -> Option<&'a Place> {
+    let at = span["byte_start"].as_u64()? as usize;
+    places
+        .iter()
+        .filter(|place| span["file_name"] == place.file.as_str() && place.range.start <= at)
+        .max_by_key(|place| place.range.start)
+}
+
+fn is_of_tests(name: &str) -> bool {
+    name.contains("/tests/")
+        || name.ends_with("/tests.rs")
+        || name.ends_with("/testing.rs")
+        || name.contains("/testing/")
+}
+
+/// An unchanged file keeps its date, so that it is not compiled again.
+fn write_if_new(path: &Path, content: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, content).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Runs each test alone, and notes the faults whose places it comes to.
+fn reached(arguments: &Arguments, binaries: &[PathBuf], count: usize) -> Result<Vec<Test>> {
+    let mut names = Vec::new();
+    for binary in binaries {
+        let listed = Command::new(binary)
+            .args(["--list", "--format", "terse"])
+            .current_dir(arguments.out.join("tree"))
+            .output()?;
+        let listed = String::from_utf8(listed.stdout)?;
+        let is_wanted = |name: &&str| {
+            arguments.tests.is_empty() || arguments.tests.iter().any(|part| name.contains(part.as_str()))
+        };
+        let listed = listed.lines().filter_map(|line| line.strip_suffix(": test")).filter(is_wanted);
+        names.extend(listed.map(|name| (binary.clone(), name.to_owned())));
+    }
+    let tests = in_parallel(arguments.jobs, &names, |worker, (binary, name)| {
+        let notes = arguments.out.join(format!("reached-{worker}"));
+        fs::write(&notes, vec![0; count]).ok()?;
+        let begin = Instant::now();
+        let ended = run(arguments, binary, &[name], &[("MUTANTS_REACHED", &notes)], Duration::from_secs(600));
+        let takes = begin.elapsed();
+        if ended != Some(true) {
+            eprintln!("{name} fails by itself, without a fault; it is left out");
+            return None;
+        }
+        let reaches = fs::read(&notes)
+            .ok()?
+            .iter()
+            .enumerate()
+            .filter(|&(_, &note)| note != 0)
+            .map(|(number, _)| number)
+            .collect();
+        Some(Test { binary: binary.clone(), name: name.clone(), takes, reaches })
+    });
+    let mut tests: Vec<_> = tests.into_iter().flatten().collect();
+    tests.sort_by_key(|test| test.takes);
+    println!(
+        "{} tests, {:.0} s in sum",
+        tests.len(),
+        tests.iter().map(|test| test.takes.as_secs_f64()).sum::<f64>()
+    );
+    Ok(tests)
+}
+
+fn try_all(arguments: &Arguments, places: &[Place], tests: &[Test], results: &Results) -> Vec<Verdict> {
+    let mut covering = vec![Vec::new(); places.len()];
+    for test in tests {
+        for &number in &test.reaches {
+            covering[number].push(test);
+        }
+    }
+    let done = AtomicUsize::new(0);
+    let numbers: Vec<_> = (0..places.len()).collect();
+    in_parallel(arguments.jobs, &numbers, |_, &number| {
+        let known = results.of(&places[number]).filter(|verdict| arguments.again && verdict.is_noticed());
+        let verdict = known.unwrap_or_else(|| try_one(arguments, number, &covering[number]));
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if !verdict.is_noticed() {
+            println!("[{done}/{}] {verdict:?}: {}", places.len(), places[number]);
+        }
+        verdict
+    })
+}
+
+fn try_one(arguments: &Arguments, number: usize, tests: &[&Test]) -> Verdict {
+    if tests.is_empty() {
+        return Verdict::NotReached;
+    }
+    let mutant = PathBuf::from(number.to_string());
+    let mut spent = Duration::ZERO;
+    let mut rest = tests;
+    while !rest.is_empty() && spent < arguments.patience {
+        let (batch, takes) = next_batch(rest);
+        let names: Vec<_> = batch.iter().map(|test| test.name.as_str()).collect();
+        match run(
+            arguments,
+            &batch[0].binary,
+            &names,
+            &[("MUTANT", &mutant)],
+            Duration::from_secs(20) + takes * 5,
+        ) {
+            Some(true) => {}
+            Some(false) => return Verdict::Caught,
+            None => return Verdict::Hung,
+        }
+        spent += takes;
+        rest = &rest[batch.len()..];
+    }
+    Verdict::Missed
+}
+
+/// The first tests that are of one binary and take little time together.
+fn next_batch<'a, 'b>(tests: &'b [&'a Test]) -> (&'b [&'a Test], Duration) {
+    let mut takes = Duration::ZERO;
+    let mut count = 0;
+    for test in tests.iter().take(BATCH_MAX) {
+        if test.binary != tests[0].binary || (count > 0 && takes + test.takes > BATCH_TIME) {
+            break;
+        }
+        takes += test.takes;
+        count += 1;
+    }
+    (&tests[..count], takes)
+}
+
+/// Runs tests, and says whether they pass; `None` if they don't end in time.
+fn run(
+    arguments: &Arguments,
+    binary: &Path,
+    names: &[impl AsRef<str>],
+    environment: &[(&str, &PathBuf)],
+    timeout: Duration,
+) -> Option<bool> {
+    let mut child = Command::new("sh")
+        .args(["-c", &format!("ulimit -v {MEMORY_MAX}; exec \"$@\""), "sh"])
+        .arg(binary)
+        .args(["--exact", "--test-threads", "4"])
+        .args(names.iter().map(AsRef::as_ref))
+        .envs(environment.iter().copied())
+        .env("PROPTEST_RNG_SEED", "1")
+        .env("PROPTEST_FAILURE_PERSISTENCE", "off")
+        .env("INSTA_UPDATE", "no")
+        .current_dir(arguments.out.join("tree"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .ok()?;
+    let begin = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(status) = child.try_wait().ok()? {
+            return Some(status.success());
+        }
+        if begin.elapsed() > timeout {
+            let _ = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).status();
+            let _ = child.wait();
+            return None;
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    thread::scope(|scope| {
+        for worker in 0..jobs {
+            let (next, results, work) = (&next, &results, &work);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let result = work(worker, item);
+                    results.lock().expect("no worker panics").push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no worker panics");
+    results.sort_by_key(|&(index, _)| index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn report(arguments: &Arguments, places: &[Place], verdicts: &[Verdict]) {
+    let mut sums: BTreeMap<String, [usize; 4]> = BTreeMap::new();
+    for (Place { file, .. }, verdict) in places.iter().zip(verdicts) {
+        let folder = arguments
+            .paths
+            .iter()
+            .find(|prefix| file["src/".len()..].starts_with(*prefix))
+            .expect("a chosen file");
+        sums.entry(folder.clone()).or_default()[*verdict as usize] += 1;
+    }
+    for (folder, [caught, hung, missed, not_reached]) in sums {
+        println!(
+            "{folder}: {} faults, {caught} caught, {hung} without an end, {missed} missed, {not_reached} not reached",
+            caught + hung + missed + not_reached
+        );
+    }
+}
