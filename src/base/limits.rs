@@ -124,7 +124,7 @@ pub const DRAIN_REJECTS_MAX: u32 = 3;
 pub const DRAIN_RETRIES_MAX: u32 = 10;
 /// Longest time that a drain waits for an output or a queue that does not answer.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(180);
-/// The same for an error that needs intervention (a wrong certificate, a wrong secret), from its first to its latest occurrence.
+/// The same for an error that needs intervention (a wrong certificate, a wrong secret).
 pub const DRAIN_PATIENCE_LASTING: Duration = Duration::from_secs(10);
 /// Wait time of long polls while draining: an empty answer must come soon.
 pub const DRAIN_WAIT_TIME: Duration = Duration::from_secs(1);

@@ -188,9 +188,10 @@ impl Pipeline {
             return Some(dead.to_string());
         }
         let now = clock::now();
+        let has_passed = |since, patience| now.saturating_duration_since(since) >= patience;
         let is_over = |trouble: &Trouble| {
-            now.saturating_duration_since(trouble.since) >= DRAIN_PATIENCE
-                || trouble.lasted() >= DRAIN_PATIENCE_LASTING
+            has_passed(trouble.since, DRAIN_PATIENCE)
+                || trouble.lasting_since.is_some_and(|since| has_passed(since, DRAIN_PATIENCE_LASTING))
         };
         self.troubles().filter(|_| !is_done).find(is_over).map(|trouble| trouble.message)
     }

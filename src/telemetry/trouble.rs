@@ -36,9 +36,9 @@ pub struct Trouble {
     /// See [`Failure::cause`].
     pub cause: String,
     pub message: String,
-    /// Since when a retry will not help: a certificate or a secret is wrong. The trouble may have begun before, with
-    /// failures that pass.
-    lasting_since: Option<Instant>,
+    /// The beginning of what a retry will not help against: a certificate or a secret is wrong. Other failures may have come
+    /// before it.
+    pub lasting_since: Option<Instant>,
     attempts: u32,
     latest: Instant,
     /// Number of successes of the part when this began.
@@ -49,12 +49,6 @@ impl Trouble {
     /// A retry will not help.
     pub fn is_lasting(&self) -> bool {
         self.lasting_since.is_some()
-    }
-
-    /// Time from the first to the latest failure that a retry did not help against. Zero after one: the next attempt may be
-    /// under way, and take long.
-    pub fn lasted(&self) -> Duration {
-        self.lasting_since.map_or(Duration::ZERO, |since| self.latest.saturating_duration_since(since))
     }
 }
 
@@ -184,6 +178,11 @@ impl Health {
         (trouble.cause, trouble.message) = (cause, message);
     }
 
+    /// Records that a retry has got further: the trouble goes on until the part works, and does not last.
+    pub fn gets_further(&self) {
+        self.lock().values_mut().for_each(|trouble| trouble.lasting_since = None);
+    }
+
     /// Records a success.
     pub fn works(&self) {
         self.works_at("");
@@ -277,18 +276,21 @@ mod tests {
     }
 
     #[test]
-    fn only_failures_that_last_count_for_how_long_retries_were_of_no_help() {
+    fn a_trouble_lasts_from_the_first_failure_that_does_until_a_retry_gets_further() {
         let health = Health::new("outputs.devo_1");
-        let (pause, lasted) = (Duration::from_millis(20), || health.trouble().unwrap().lasted());
+        let lasting_since = || health.trouble().unwrap().lasting_since;
         health.failed("reset", false);
-        std::thread::sleep(pause);
+        assert_eq!(lasting_since(), None);
         health.failed("expired", true);
-        std::thread::sleep(pause);
-        assert_eq!(lasted(), Duration::ZERO, "one failure, however long ago");
+        let first = lasting_since();
         health.failed("expired", true);
-        assert!(lasted() >= pause);
+        assert!(first.is_some() && lasting_since() == first);
+        health.gets_further();
+        assert_eq!(lasting_since(), None);
+        health.failed("expired", true);
+        assert!(lasting_since() >= first && health.trouble().unwrap().is_lasting());
         health.failed("reset", false);
-        assert!(lasted() == Duration::ZERO && !health.trouble().unwrap().is_lasting());
+        assert_eq!(lasting_since(), None);
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -116,6 +116,9 @@ impl SenderThread {
         };
         self.shared.telemetry.send.connected.increment();
         self.shared.telemetry.connected(connection.link());
+        if connection.is_complete() {
+            self.shared.telemetry.health.gets_further();
+        }
         let open = own.during(Activity::Connected);
         let session = Session::new(connection, Arc::clone(&own), &self.shared);
         self.desk.open(session);
@@ -133,11 +136,14 @@ impl SenderThread {
         self.dissolve(session, end)
     }
 
-    /// Nothing needs to wait for a late refusal of our certificate if an earlier connection has been confirmed and this
-    /// one will be by its end.
+    /// Nothing needs to wait for a late refusal of our certificate if an earlier connection has been confirmed, none has been
+    /// refused since, and this one will be confirmed by its end.
     fn connect(&self) -> Result<Connection, Error> {
-        let is_known =
-            self.shared.confirmation == Confirmation::Close && self.shared.caution().has_confirmed();
+        let is_refused =
+            || self.shared.telemetry.health.trouble().is_some_and(|trouble| trouble.is_lasting());
+        let is_known = self.shared.confirmation == Confirmation::Close
+            && self.shared.caution().has_confirmed()
+            && !is_refused();
         let open = if is_known { Connection::open_unheard } else { Connection::open };
         open(&self.shared.peer)
     }
