@@ -1,8 +1,8 @@
 //! Mutation testing in one build: every small fault of the chosen files is compiled into the tests at once, and switched on by
 //! its number.
 //!
-//! `cargo mutants` compiles anew for each fault, a minute each. Here the tests are built once. Each test is run alone
-//! to see which faults' places it comes to, and a fault is tried only with these tests, the quickest first.
+//! `cargo mutants` compiles the tests again for each fault, which takes a minute. This program compiles them once. It runs each
+//! test alone to see which faults it reaches, and tries a fault only with the tests that reach it, the quickest first.
 //!
 //! ```text
 //! mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH...
@@ -32,7 +32,7 @@ use serde_json::Value;
 const TESTS: [&str; 5] = ["--lib", "--test", "golden", "--test", "forms"];
 /// Where a fault makes a program take memory without end, it dies here, in KiB.
 const MEMORY_MAX: &str = "8000000";
-/// What is run in one process before the next tests are asked, by the time that they take without a fault.
+/// The most that tests of one process take together, without a fault.
 const BATCH_TIME: Duration = Duration::from_secs(3);
 const BATCH_MAX: usize = 60;
 
@@ -169,9 +169,9 @@ fn arguments() -> Result<Arguments> {
 struct Tree {
     path: PathBuf,
     target: PathBuf,
-    /// The chosen files, with what they say.
+    /// The chosen files with their content.
     originals: BTreeMap<String, String>,
-    /// What does not compile.
+    /// Faults that do not compile: a file, a place in it, and a sentence.
     refused: HashSet<(String, usize, String)>,
     /// The file that keeps them for the next run.
     memory: PathBuf,
@@ -195,13 +195,14 @@ impl Tree {
             if let Some(below) = in_source
                 && arguments.paths.iter().any(|prefix| below.starts_with(prefix))
             {
-                originals.insert(name.clone(), String::from_utf8(content.clone())?);
+                // It is written when its faults are planted.
+                originals.insert(name.clone(), String::from_utf8(content)?);
+                continue;
             }
-            write_if_new(&path.join(name), &content)?;
+            let more: &[u8] = if name == "src/lib.rs" { b"\npub(crate) mod mutants;\n" } else { b"" };
+            write_if_new(&path.join(name), &[&content, more].concat())?;
         }
         ensure!(!originals.is_empty(), "no source file begins with {:?}", arguments.paths);
-        let library = fs::read_to_string(path.join("src/lib.rs"))?;
-        write_if_new(&path.join("src/lib.rs"), (library + "\npub(crate) mod mutants;\n").as_bytes())?;
         let mut tree = Self {
             path,
             target: arguments.out.join("build"),
@@ -261,20 +262,13 @@ impl Tree {
             let places = self.plant()?;
             let messages = self.compile()?;
             let before = self.refused.len();
-            for message in &messages {
-                if message["reason"] == "compiler-message" && message["message"]["level"] == "error" {
-                    eprintln!(
-                        "{}",
-                        message["message"]["rendered"]
-                            .as_str()
-                            .unwrap_or_default()
-                            .lines()
-                            .take(3)
-                            .collect::<Vec<_>>()
-                            .join(" ")
-                    );
-                    self.refuse(&places, &message["message"]);
-                }
+            let errors: Vec<_> = messages
+                .iter()
+                .map(|line| &line["message"])
+                .filter(|message| message["level"] == "error")
+                .collect();
+            for error in &errors {
+                self.refuse(&places, error);
             }
             let is_built = messages
                 .iter()
@@ -289,11 +283,8 @@ impl Tree {
             eprintln!("{} of {} faults do not compile", self.refused.len() - before, places.len());
             self.remember()?;
             if self.refused.len() == before {
-                let error = messages.iter().find(|message| message["message"]["level"] == "error");
-                bail!(
-                    "the tests don't compile, and no fault explains it: {}",
-                    error.map_or("", |error| error["message"]["rendered"].as_str().unwrap_or(""))
-                );
+                let error = errors.first().and_then(|error| error["rendered"].as_str());
+                bail!("the tests don't compile, and no fault explains it: {}", error.unwrap_or_default());
             }
         }
     }

@@ -126,8 +126,7 @@ fn saving_records_what_is_in_work() {
     confirm(&mut undelivered(entry.identify("e", 10, "lines")), 4);
     ledger.save(LEDGER_SAVE_TIMEOUT);
     assert!(outcome.try_recv().is_err(), "it is still in work");
-    let (other, filter) = (Store::open_existing(&directory.path().join(FILE)).unwrap(), Filter::default());
-    let rows = other.list(&filter, 9).unwrap();
+    let rows = rows(&directory);
     assert_eq!((rows.len(), rows[0].records, rows[0].delivered), (1, 4, false));
 }
 
@@ -272,7 +271,7 @@ fn an_object_that_nothing_identifies_is_not_remembered() {
     assert_eq!(rows(&directory), []);
 }
 
-/// What another process reads in the file.
+/// The entries that another process reads in the file.
 fn rows(directory: &TempDir) -> Vec<Row> {
     let store = Store::open_existing(&directory.path().join(FILE)).unwrap();
     store.list(&Filter::default(), 99).unwrap()
@@ -290,7 +289,7 @@ fn an_object_in_work_shows_its_progress_and_can_be_given_up() {
     // Before a GET has identified it.
     assert_eq!((entry.so_far(Outcome::Retry, None), entry.confirmed_since(0, 0)), (None, None));
     for ending in [Ending::Known, Ending::SharedDelivery, Ending::SharedRefusal] {
-        assert_eq!(entry.so_far(ending.outcome(), Some(ending)), None, "another entry tells of it");
+        assert_eq!(entry.so_far(ending.outcome(), Some(ending)), None, "another entry has it");
     }
     let withheld = entry.so_far(Outcome::Reject, Some(Ending::Withheld)).unwrap();
     assert_eq!((&*withheld.reason, withheld.delivered), ("withheld", false));
@@ -475,8 +474,7 @@ fn refused_and_skipped_objects_are_remembered_with_their_reason() {
     refuse("archived", 0, Ending::Withheld);
     ledger.note("1", &object("digest", Some("e")), Ending::SkipRule);
     ledger.save(LEDGER_SAVE_TIMEOUT);
-    let rows =
-        Store::open_existing(&directory.path().join(FILE)).unwrap().list(&Filter::default(), 9).unwrap();
+    let rows = rows(&directory);
     let mut told: Vec<_> = rows
         .iter()
         .map(|row| {
