@@ -144,6 +144,25 @@ fn every_pitfall_names_tests_that_exist() {
     }
 }
 
+/// `scripts/mutants --simulate` finds what it takes out by its text.
+#[test]
+fn mechanisms_that_the_simulation_is_to_miss_are_in_the_code_and_on_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(docs().join("simulation.md")).unwrap();
+    let list = fs::read_to_string(root.join("mutants/mechanisms.yaml")).unwrap();
+    let mechanisms: Vec<serde_json::Value> = serde_saphyr::from_str(&list).unwrap();
+    for mechanism in &mechanisms {
+        let name = mechanism["taken_out"].as_str().unwrap();
+        assert!(page.contains(&format!("| {name} |")), "{name} stands in no table");
+        for edit in mechanism["edits"].as_array().unwrap() {
+            let [file, from] = ["file", "from"].map(|key| edit[key].as_str().unwrap());
+            let times = fs::read_to_string(root.join(file)).unwrap().matches(from).count();
+            assert_eq!(times, 1, "{name}: {file} has {from:?} {times} times");
+        }
+    }
+    assert!(mechanisms.len() > 50);
+}
+
 #[test]
 fn what_the_sources_are_tried_with_names_tests_that_exist() {
     let text = fs::read_to_string(docs().join("api_sources.md")).unwrap();

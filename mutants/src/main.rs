@@ -6,11 +6,14 @@
 //!
 //! ```text
 //! mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH...
+//! mutants ROOT OUT --simulate [--jobs N] [--patience SECONDS] [--list] [PART]...
 //! ```
 //!
 //! `PATH` is the beginning of a path below the collector's `src`: `ack/`, `stages/send/caution.rs`. The faults that no test notices are
-//! printed, and all results are written to `OUT/results.tsv`.
+//! printed, and all results are written to `OUT/results.tsv`. The second form plants whole [`mechanisms`] that are missing, and
+//! asks the simulation.
 
+mod mechanisms;
 mod plant;
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +21,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -47,7 +50,10 @@ struct Arguments {
     /// Faults that an earlier run has caught are not tried again.
     again: bool,
     only_list: bool,
-    paths: Vec<String>,
+    /// The simulation is asked about missing mechanisms, not the tests about small faults.
+    simulate: bool,
+    /// Of files, or of the names of mechanisms.
+    parts: Vec<String>,
 }
 
 /// A fault, in which file, and in what range of the planted file.
@@ -121,6 +127,9 @@ impl Results {
 
 fn main() -> Result<()> {
     let arguments = arguments()?;
+    if arguments.simulate {
+        return mechanisms::run(&arguments);
+    }
     let mut tree = Tree::new(&arguments)?;
     if arguments.only_list {
         for place in tree.plant()? {
@@ -142,8 +151,8 @@ fn main() -> Result<()> {
 fn arguments() -> Result<Arguments> {
     let mut words = std::env::args().skip(1);
     let (mut positional, mut tests) = (Vec::new(), Vec::new());
-    let (mut jobs, mut patience, mut again, mut only_list) =
-        (thread::available_parallelism()?.get(), 60, false, false);
+    let (mut jobs, mut patience) = (thread::available_parallelism()?.get(), 60);
+    let (mut again, mut only_list, mut simulate) = (false, false, false);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--jobs" => jobs = words.next().context("--jobs needs a number")?.parse()?,
@@ -151,18 +160,21 @@ fn arguments() -> Result<Arguments> {
             "--tests" => tests.push(words.next().context("--tests needs a part of a name")?),
             "--again" => again = true,
             "--list" => only_list = true,
+            "--simulate" => simulate = true,
             _ => positional.push(word),
         }
     }
     ensure!(
-        positional.len() > 2,
-        "usage: mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH..."
+        positional.len() > if simulate { 1 } else { 2 },
+        "usage: mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH...\n\
+         or: mutants ROOT OUT --simulate [--jobs N] [--patience SECONDS] [--list] [PART]..."
     );
-    let paths = positional.split_off(2);
+    let parts = positional.split_off(2);
     fs::create_dir_all(&positional[1])?;
     // The tests run in another folder.
     let (root, out) = (PathBuf::from(&positional[0]), fs::canonicalize(&positional[1])?);
-    Ok(Arguments { root, out, jobs, patience: Duration::from_secs(patience), tests, again, only_list, paths })
+    let patience = Duration::from_secs(patience);
+    Ok(Arguments { root, out, jobs, patience, tests, again, only_list, simulate, parts })
 }
 
 /// A copy of the collector's files, in which the faults are planted.
@@ -180,29 +192,12 @@ struct Tree {
 impl Tree {
     fn new(arguments: &Arguments) -> Result<Self> {
         let path = arguments.out.join("tree");
-        fs::create_dir_all(&path)?;
-        let listed = Command::new("git").arg("-C").arg(&arguments.root).args(["ls-files", "-z"]).output()?;
-        let files: Vec<_> = str::from_utf8(&listed.stdout)?
-            .split('\0')
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let mut originals = BTreeMap::new();
-        for name in &files {
-            let from = arguments.root.join(name);
-            let Ok(content) = fs::read(&from) else { continue };
+        let is_chosen = |name: &str| {
             let in_source = name.strip_prefix("src/").filter(|_| name.ends_with(".rs") && !is_of_tests(name));
-            if let Some(below) = in_source
-                && arguments.paths.iter().any(|prefix| below.starts_with(prefix))
-            {
-                // It is written when its faults are planted.
-                originals.insert(name.clone(), String::from_utf8(content)?);
-                continue;
-            }
-            let more: &[u8] = if name == "src/lib.rs" { b"\npub(crate) mod mutants;\n" } else { b"" };
-            write_if_new(&path.join(name), &[&content, more].concat())?;
-        }
-        ensure!(!originals.is_empty(), "no source file begins with {:?}", arguments.paths);
+            in_source.is_some_and(|below| arguments.parts.iter().any(|prefix| below.starts_with(prefix)))
+        };
+        let originals = copy(&arguments.root, &path, is_chosen)?;
+        ensure!(!originals.is_empty(), "no source file begins with {:?}", arguments.parts);
         let mut tree = Self {
             path,
             target: arguments.out.join("build"),
@@ -251,8 +246,7 @@ impl Tree {
             }));
             write_if_new(&self.path.join(file), planted.text.as_bytes())?;
         }
-        let module = include_str!("planted.rs").replace("COUNT", &places.len().to_string());
-        write_if_new(&self.path.join("src/mutants.rs"), module.as_bytes())?;
+        write_switches(&self.path, places.len())?;
         Ok(places)
     }
 
@@ -328,6 +322,28 @@ impl Tree {
             self.refused.insert((place.file.clone(), place.mutant.at.start, place.mutant.what.clone()));
         }
     }
+}
+
+/// Copies the files that are in version control, and returns those that something is going to be planted in, which are not copied.
+fn copy(root: &Path, to: &Path, is_planted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, String>> {
+    let listed = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output()?;
+    let mut originals = BTreeMap::new();
+    for name in str::from_utf8(&listed.stdout)?.split('\0').filter(|name| !name.is_empty()) {
+        let Ok(content) = fs::read(root.join(name)) else { continue };
+        if is_planted(name) {
+            originals.insert(name.to_owned(), String::from_utf8(content)?);
+            continue;
+        }
+        let more: &[u8] = if name == "src/lib.rs" { b"\npub(crate) mod mutants;\n" } else { b"" };
+        write_if_new(&to.join(name), &[&content, more].concat())?;
+    }
+    Ok(originals)
+}
+
+/// Adds the module that says which of `count` faults is on.
+fn write_switches(tree: &Path, count: usize) -> Result<()> {
+    let module = include_str!("planted.rs").replace("COUNT", &count.to_string());
+    write_if_new(&tree.join("src/mutants.rs"), module.as_bytes())
 }
 
 fn about<'a>(places: &'a [Place], span: &'a Value) -> impl Iterator<Item = &'a Place> {
@@ -490,11 +506,16 @@ fn run(
         .process_group(0)
         .spawn()
         .ok()?;
+    Some(wait(&mut child, timeout)?.success())
+}
+
+/// Waits for the end of a process, or ends its group when it takes too long.
+fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     let begin = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
         if let Some(status) = child.try_wait().ok()? {
-            return Some(status.success());
+            return Some(status);
         }
         if begin.elapsed() > timeout {
             let _ = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).status();
@@ -531,7 +552,7 @@ fn report(arguments: &Arguments, places: &[Place], verdicts: &[Verdict]) {
     let mut sums: BTreeMap<String, [usize; 4]> = BTreeMap::new();
     for (Place { file, .. }, verdict) in places.iter().zip(verdicts) {
         let folder = arguments
-            .paths
+            .parts
             .iter()
             .find(|prefix| file["src/".len()..].starts_with(*prefix))
             .expect("a chosen file");

@@ -294,7 +294,8 @@ impl State {
         }
     }
 
-    /// Checks that somebody polls each source, and that `hosts` share them evenly, when nothing has failed for a while.
+    /// Checks that somebody polls each source, and that `hosts` share them evenly, when nothing has failed for a while. For ten
+    /// minutes a host takes nothing more if it could not poll a source that another one may be able to poll.
     pub(super) fn check_shares(&mut self, hosts: usize, now: Duration) {
         let Some(sharing) = &self.sharing else { return };
         let sources: BTreeSet<String> = self.accounts.iter().map(|events| events.api.source()).collect();
@@ -304,7 +305,10 @@ impl State {
         let unpolled = sources.iter().find(|source| !is_polled(source));
         let held = |by: u64| sharing.terms.values().filter(|term| term.by == by).count();
         let most = sharing.terms.values().map(|term| held(term.by)).max().unwrap_or(0);
-        let is_even = most <= sources.len().div_ceil(hosts);
+        let table = &sharing.table;
+        let was_unable =
+            |host: &String| table.text("hosts", host, "unable").is_some_and(|names| !names.is_empty());
+        let is_even = most <= sources.len().div_ceil(hosts) || table.keys("hosts").iter().any(was_unable);
         let shown = format!("{:?}", sharing.terms);
         if let Some(source) = unpolled {
             let why = format!("nobody polls {source}: {shown}");
