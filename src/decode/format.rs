@@ -46,7 +46,7 @@ pub enum Format {
     /// The first bytes decide: JSON values, or lines (the vendor's `split_or_unseparated_processor`).
     Detect,
     /// Apache Parquet: each row becomes a JSON object. For an object that begins like Parquet, any other format turns
-    /// into this one.
+    /// into this one; where it says which documents it reads, rows are such documents.
     Parquet,
     /// Lines whose double quotes may contain line feeds; the first `header_lines` records are dropped.
     Csv { header_lines: u32 },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Account, Bounds, Error, Signs, Sink};
+use super::{Account, Bounds, Error, Signs};
 
 /// Recognizes Parquet, and refuses it.
 pub(super) struct Parquet;
@@ -20,7 +20,7 @@ impl Parquet {
         Err(Error::WithoutParquet)
     }
 
-    pub fn finish(&mut self, _sink: &mut dyn Sink) -> Result<(), Error> {
+    pub fn finish(&mut self, _give: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         Ok(())
     }
 }

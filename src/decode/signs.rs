@@ -23,8 +23,10 @@ pub struct Sign {
 pub struct Signs {
     /// The service's own.
     pub own: Sign,
-    /// The signatures of other logs, each with its name for people.
+    /// The signatures of other services' logs, each with its name for people.
     pub others: Vec<(String, Sign)>,
+    /// The signatures of objects that are no log. A message inside a log may look like them.
+    pub no_logs: Vec<(String, Sign)>,
     /// The first JSON document has all top-level members of one of these sets. Empty if they are not documented.
     pub must_have: Vec<Vec<String>>,
     /// Any JSON is another service's.
@@ -52,19 +54,27 @@ impl Signs {
         if self.only_parquet {
             return Ok(());
         }
-        match Beginning::of(start) {
-            Beginning::Nothing => Ok(()),
-            Beginning::Document { keys, is_whole } => {
-                // A large document may have a member after its beginning.
-                let is_other = if is_whole && self.lacks(&keys) {
-                    Some(UNKNOWN)
-                } else {
-                    self.text_only.then_some("JSON")
-                };
-                self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
-            }
-            Beginning::Line(line) => self.compare(|sign| sign.begins(line), None),
+        let beginning = Beginning::of(start);
+        let is_other = match &beginning {
+            // A large document may have a member after its beginning.
+            Beginning::Document { keys, is_whole: true } if self.lacks(keys) => Some(UNKNOWN),
+            Beginning::Document { .. } => self.text_only.then_some("JSON"),
+            Beginning::Nothing | Beginning::Line(_) => None,
+        };
+        self.compare(|sign| beginning.bears(sign), &self.no_logs, is_other)
+    }
+
+    /// Checks a message of a log that came in an envelope.
+    ///
+    /// # Errors
+    ///
+    /// If it has the signature of another log.
+    pub(super) fn check_message(&self, message: &[u8]) -> Result<(), Error> {
+        if self.only_parquet {
+            return Ok(());
         }
+        let beginning = Beginning::of(message);
+        self.compare(|sign| beginning.bears(sign), &[], None)
     }
 
     /// Checks the first row of a Parquet object, written as JSON.
@@ -76,7 +86,7 @@ impl Signs {
     pub(super) fn check_row(&self, row: &[u8]) -> Result<(), Error> {
         let (keys, _) = keys(row);
         let is_other = if self.lacks(&keys) { Some(UNKNOWN) } else { self.text_only.then_some("Parquet") };
-        self.compare(|sign| has_one_of(&keys, &sign.members), is_other)
+        self.compare(|sign| has_one_of(&keys, &sign.members), &self.no_logs, is_other)
     }
 
     /// True if a whole document or row has none of the sets of members that it must have.
@@ -85,11 +95,17 @@ impl Signs {
     }
 
     /// `is_other` is the name for data without any signature that is not the service's.
-    fn compare(&self, bears: impl Fn(&Sign) -> bool, is_other: Option<&str>) -> Result<(), Error> {
+    fn compare(
+        &self,
+        bears: impl Fn(&Sign) -> bool,
+        no_logs: &[(String, Sign)],
+        is_other: Option<&str>,
+    ) -> Result<(), Error> {
         if bears(&self.own) {
             return Ok(());
         }
-        let other = self.others.iter().find(|(_, sign)| bears(sign)).map(|(name, _)| name.clone());
+        let other =
+            no_logs.iter().chain(&self.others).find(|(_, sign)| bears(sign)).map(|(name, _)| name.clone());
         other.or_else(|| is_other.map(str::to_owned)).map_or(Ok(()), |log| Err(Error::AnotherLog { log }))
     }
 }
@@ -123,6 +139,14 @@ enum Beginning<'t> {
 }
 
 impl Beginning<'_> {
+    fn bears(&self, sign: &Sign) -> bool {
+        match self {
+            Beginning::Nothing => false,
+            Beginning::Document { keys, .. } => has_one_of(keys, &sign.members),
+            Beginning::Line(line) => sign.begins(line),
+        }
+    }
+
     fn of(start: &[u8]) -> Beginning<'_> {
         let skipped = |byte: &&u8| is_white(**byte) || **byte == RECORD_SEPARATOR;
         let text = &start[start.iter().take_while(skipped).count()..];

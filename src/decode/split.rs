@@ -21,7 +21,7 @@ use super::signs::Signs;
 use super::snappy_blocks::SnappyBlocks;
 use super::start::{Passed, Start};
 use super::utf16::{Order, Utf16};
-use super::{Account, Bounds, Error, Format, Sink};
+use super::{Account, Bounds, Error, Format, Newlines, Record, Sink};
 use crate::base::limits::{EXAMPLE_BYTES, INFLATE_WINDOW_BYTES};
 
 /// The splitter of one object's text.
@@ -57,7 +57,11 @@ enum Splitter {
     AmongText(Box<AmongText>),
     Incapsula(Box<Incapsula>),
     SnappyBlocks(Box<SnappyBlocks>),
-    Parquet(Box<Parquet>),
+    Parquet {
+        parquet: Box<Parquet>,
+        /// The reader of its rows, if the service's format says which documents it reads.
+        documents: Option<Box<Splitter>>,
+    },
     /// Undecided so far.
     Undecided {
         detector: Detector,
@@ -129,10 +133,8 @@ impl Split {
         let is_looked_at = look.binary || look.line_ends || look.signs.is_some();
         let magic = (format != Format::Parquet).then(Magic::new);
         let splitter = match (format, &look.signs) {
-            (Format::Parquet, signs) => {
-                Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), signs.clone())))
-            }
-            (format, _) => Splitter::new(format, bounds, &account),
+            (Format::Parquet, signs) => Splitter::parquet(bounds, &account, signs.clone()),
+            (format, signs) => Splitter::new(format, bounds, &account, signs.as_ref()),
         };
         Split {
             splitter,
@@ -153,7 +155,7 @@ impl Split {
     /// Bytes of text so far; for Parquet, those of its records.
     pub fn taken_bytes(&self) -> u64 {
         match &self.splitter {
-            Splitter::Parquet(parquet) => parquet.json_bytes(),
+            Splitter::Parquet { parquet, .. } => parquet.json_bytes(),
             Splitter::SnappyBlocks(blocks) => blocks.text_bytes(),
             _ => self.taken,
         }
@@ -161,9 +163,8 @@ impl Split {
 
     pub fn empty_documents(&self) -> u64 {
         match &self.splitter {
-            Splitter::Documents(documents) => documents.empty_documents(),
-            Splitter::AmongText(documents) => documents.empty_documents(),
-            _ => 0,
+            Splitter::Parquet { documents: Some(documents), .. } => documents.empty_documents(),
+            splitter => splitter.empty_documents(),
         }
     }
 
@@ -179,7 +180,7 @@ impl Split {
             let missing = EXAMPLE_BYTES - self.beginning.len();
             self.beginning.extend_from_slice(&text[..text.len().min(missing)]);
         }
-        if let Splitter::Parquet(parquet) = &mut self.splitter {
+        if let Splitter::Parquet { parquet, .. } = &mut self.splitter {
             return parquet.push(text);
         }
         match self.magic.as_mut().map_or(Found::Text(b"", text), |magic| magic.push(text)) {
@@ -195,8 +196,8 @@ impl Split {
 
     /// The text has ended.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
-        if let Splitter::Parquet(parquet) = &mut self.splitter {
-            return parquet.finish(sink);
+        if let Splitter::Parquet { parquet, documents } = &mut self.splitter {
+            return finish_parquet(parquet, documents.as_deref_mut(), sink);
         }
         if let Some(magic) = self.magic.take() {
             self.text(magic.held(), sink)?;
@@ -208,24 +209,15 @@ impl Split {
             let shape = detector.finish();
             self.decide(shape, sink)?;
         }
-        match &mut self.splitter {
-            Splitter::Lines(lines) => lines.finish(sink),
-            Splitter::Csv(csv) => csv.finish(sink),
-            Splitter::Pieces(pieces) => pieces.finish(sink),
-            Splitter::JsonLines(lines) => lines.finish(self.offset, sink),
-            Splitter::Json(json) => json.finish(self.offset, &mut json::records(sink)),
-            Splitter::Documents(documents) => documents.finish(self.offset, sink),
-            Splitter::AmongText(documents) => documents.finish(self.offset, sink),
-            Splitter::Incapsula(incapsula) => incapsula.finish(sink),
-            Splitter::SnappyBlocks(blocks) => blocks.finish(sink),
-            Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
-        }
+        self.splitter.finish(self.offset, sink)
     }
 
     fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
         let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone(), self.look.signs.clone()));
         let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
-        self.splitter = Splitter::Parquet(parquet);
+        let lines = Splitter::lines(self.limit());
+        let of_text = std::mem::replace(&mut self.splitter, lines);
+        self.splitter = Splitter::Parquet { parquet, documents: of_text.of_documents() };
         pushed
     }
 
@@ -362,7 +354,36 @@ impl Split {
     fn feed(&mut self, text: &[u8], sink: &mut dyn Sink) -> Result<(), Error> {
         let offset = self.offset;
         self.offset += text.len() as u64;
-        match &mut self.splitter {
+        self.splitter.push(text, offset, sink)
+    }
+}
+
+/// A row of Parquet is read like a JSON document, if the service's format says which documents it reads; otherwise it is a
+/// record.
+fn finish_parquet(
+    parquet: &mut Parquet,
+    documents: Option<&mut Splitter>,
+    sink: &mut dyn Sink,
+) -> Result<(), Error> {
+    let Some(documents) = documents else {
+        return parquet.finish(&mut |row| {
+            sink.record(Record::new(row, Newlines::Absent));
+            Ok(())
+        });
+    };
+    let mut offset = 0;
+    parquet.finish(&mut |row| {
+        let begin = offset;
+        offset += row.len() as u64;
+        documents.push(row, begin, sink)
+    })?;
+    documents.finish(offset, sink)
+}
+
+impl Splitter {
+    /// Takes the next bytes of the text, which start at `offset` in it.
+    fn push(&mut self, text: &[u8], offset: u64, sink: &mut dyn Sink) -> Result<(), Error> {
+        match self {
             Splitter::Lines(lines) => lines.push(text, sink),
             Splitter::Csv(csv) => csv.push(text, sink),
             Splitter::Pieces(pieces) => pieces.push(text, sink),
@@ -372,13 +393,47 @@ impl Split {
             Splitter::AmongText(documents) => documents.push(text, offset, sink),
             Splitter::Incapsula(incapsula) => incapsula.push(text, sink),
             Splitter::SnappyBlocks(blocks) => blocks.push(text, sink),
-            Splitter::Parquet(_) | Splitter::Undecided { .. } => Ok(()),
+            Splitter::Parquet { .. } | Splitter::Undecided { .. } => Ok(()),
         }
     }
-}
 
-impl Splitter {
-    fn new(format: Format, bounds: Bounds, account: &Account) -> Self {
+    /// Ends the text, which has `length` bytes.
+    fn finish(&mut self, length: u64, sink: &mut dyn Sink) -> Result<(), Error> {
+        match self {
+            Splitter::Lines(lines) => lines.finish(sink),
+            Splitter::Csv(csv) => csv.finish(sink),
+            Splitter::Pieces(pieces) => pieces.finish(sink),
+            Splitter::JsonLines(lines) => lines.finish(length, sink),
+            Splitter::Json(json) => json.finish(length, &mut json::records(sink)),
+            Splitter::Documents(documents) => documents.finish(length, sink),
+            Splitter::AmongText(documents) => documents.finish(length, sink),
+            Splitter::Incapsula(incapsula) => incapsula.finish(sink),
+            Splitter::SnappyBlocks(blocks) => blocks.finish(sink),
+            Splitter::Parquet { .. } | Splitter::Undecided { .. } => Ok(()),
+        }
+    }
+
+    fn empty_documents(&self) -> u64 {
+        match self {
+            Splitter::Documents(documents) => documents.empty_documents(),
+            Splitter::AmongText(documents) => documents.empty_documents(),
+            _ => 0,
+        }
+    }
+
+    /// The reader of JSON documents, if the format has one for which rows are documents.
+    fn of_documents(self) -> Option<Box<Splitter>> {
+        match self {
+            Splitter::Documents(documents) if documents.take_rows() => {
+                Some(Box::new(Splitter::Documents(documents)))
+            }
+            Splitter::Undecided { json: Some(json), .. } => json.of_documents(),
+            _ => None,
+        }
+    }
+
+    /// Messages in envelopes are compared with `signs`.
+    fn new(format: Format, bounds: Bounds, account: &Account, signs: Option<&Arc<Signs>>) -> Self {
         let limit = Limit { max: bounds.record_bytes_max, account: account.clone() };
         let max = || limit.clone();
         let pieces = |separator: &[u8], each| Splitter::Pieces(Box::new(Pieces::new(separator, each, max())));
@@ -403,33 +458,45 @@ impl Splitter {
             Format::WholeJson { path } if path.is_empty() => {
                 Splitter::Json(Box::new(Json::whole(path, max())))
             }
-            Format::Or { format, others } => Splitter::documents(*format, others, bounds, account),
+            Format::Or { format, others } => Splitter::documents(*format, others, bounds, account, signs),
             Format::Json { .. }
             | Format::WholeJson { .. }
             | Format::ReshapedJson { .. }
             | Format::JsonValues { .. }
             | Format::ExtractedJson { .. }
             | Format::CloudWatch { .. }
-            | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds, account),
+            | Format::Envelopes { .. } => Splitter::documents(format, Arc::default(), bounds, account, signs),
             Format::Incapsula => Splitter::Incapsula(Box::new(Incapsula::new(bounds, max()))),
             Format::SnappyBlocks => Splitter::SnappyBlocks(Box::new(SnappyBlocks::new(bounds, max()))),
-            Format::Parquet => Splitter::Parquet(Box::new(Parquet::new(bounds, account.clone(), None))),
+            Format::Parquet => Splitter::parquet(bounds, account, None),
             Format::Detect => Splitter::undecided(None, Splitter::lines(max())),
-            Format::OrJson(text) => Splitter::undecided(None, Splitter::new(*text, bounds, account)),
+            Format::OrJson(text) => Splitter::undecided(None, Splitter::new(*text, bounds, account, signs)),
             // Repeated, or not outermost, it says nothing more about the text.
             Format::Latin1(inner) | Format::Known { format: inner, .. } => {
-                Splitter::new(*inner, bounds, account)
+                Splitter::new(*inner, bounds, account, signs)
             }
         }
     }
 
+    fn parquet(bounds: Bounds, account: &Account, signs: Option<Arc<Signs>>) -> Self {
+        let parquet = Box::new(Parquet::new(bounds, account.clone(), signs));
+        Splitter::Parquet { parquet, documents: None }
+    }
+
     /// Splits for the formats that read documents.
-    fn documents(format: Format, others: Arc<Others>, bounds: Bounds, account: &Account) -> Self {
+    fn documents(
+        format: Format,
+        others: Arc<Others>,
+        bounds: Bounds,
+        account: &Account,
+        signs: Option<&Arc<Signs>>,
+    ) -> Self {
         let max = Limit { max: bounds.record_bytes_max, account: account.clone() };
         let documents = match format {
             Format::CloudWatch { body } if others.bare == Bare::Any => {
-                let among_text = AmongText::new(Each::events(body), others.clone(), max.clone());
-                let documents = Documents::new(Vec::new(), Each::events(body), others, max);
+                let events = || Each::events(body, signs.cloned());
+                let among_text = AmongText::new(events(), others.clone(), max.clone());
+                let documents = Documents::new(Vec::new(), events(), others, max);
                 let documents = Box::new(Splitter::Documents(Box::new(documents)));
                 return Splitter::undecided(Some(documents), Splitter::AmongText(Box::new(among_text)));
             }
@@ -438,11 +505,13 @@ impl Splitter {
             Format::ReshapedJson { path, shape } => Documents::new(path, Each::shape(shape), others, max),
             Format::JsonValues { paths } => Documents::new(Vec::new(), Each::values(paths), others, max),
             Format::ExtractedJson { keys } => Documents::new(Vec::new(), Each::extract(keys), others, max),
-            Format::CloudWatch { body } => Documents::new(Vec::new(), Each::events(body), others, max),
+            Format::CloudWatch { body } => {
+                Documents::new(Vec::new(), Each::events(body, signs.cloned()), others, max)
+            }
             Format::Envelopes { detail } => {
                 Documents::new(Vec::new(), Each::Other, envelopes(detail, &others), max)
             }
-            other => return Splitter::new(other, bounds, account),
+            other => return Splitter::new(other, bounds, account, signs),
         };
         Splitter::Documents(Box::new(documents))
     }

@@ -39,10 +39,10 @@ pub fn told_apart(format: Format, known_by: KnownBy) -> Format {
     let takes_any = matches!(&format, Format::Or { others, .. } if others.bare == Bare::Any);
     let only_parquet = format.reads_documents() && !takes_any;
     let of_rows = signs().iter().filter(|(_, sign)| *sign != own);
-    let of_rows = of_rows.map(|(name, sign)| (format!("the log of {name}"), sign.clone()));
+    let others = of_rows.map(|(name, sign)| (format!("the log of {name}"), sign.clone())).collect();
     let envelopes = ENVELOPES.iter().filter(|_| !format.reads_documents());
-    let others = FOREIGN.iter().chain(envelopes).map(|known| known.sign()).chain(of_rows).collect();
-    let signs = Signs { own, others, must_have, text_only: !format.may_be_json(), only_parquet };
+    let no_logs = FOREIGN.iter().chain(envelopes).map(|known| known.sign()).collect();
+    let signs = Signs { own, others, no_logs, must_have, text_only: !format.may_be_json(), only_parquet };
     Format::Known { format: Box::new(format), signs: Arc::new(signs) }
 }
 

@@ -5,17 +5,20 @@
 //!  "logEvents":[{"id":"…","timestamp":1620678200000,"message":"…"},…]}
 //! ```
 
+use std::sync::Arc;
+
 use super::outcome::{Failure, Outcome, json_record};
 use crate::base::limits::HEADER_BYTES_MAX;
 use crate::decode::copies::Copies;
 use crate::decode::format::EventBody;
 use crate::decode::json::scan::Fault;
 use crate::decode::json::walk::{self, Member};
-use crate::decode::{Error, Newlines, Record, Sink};
+use crate::decode::{Error, Newlines, Record, Signs, Sink};
 
 /// Buffers reused from envelope to envelope.
 pub(in crate::decode) struct Events {
     body: EventBody,
+    signs: Option<Arc<Signs>>,
     /// The envelope's own members, as the start of each event's object.
     head: Vec<u8>,
     object: Vec<u8>,
@@ -34,8 +37,10 @@ enum Opened<'d> {
 }
 
 impl Events {
-    pub fn new(body: EventBody) -> Self {
-        Events { body, head: Vec::new(), object: Vec::new(), text: Vec::new(), copies: Copies::default() }
+    /// Creates the buffers. Messages are compared with `signs`.
+    pub fn new(body: EventBody, signs: Option<Arc<Signs>>) -> Self {
+        let (head, object, text) = Default::default();
+        Events { body, signs, head, object, text, copies: Copies::default() }
     }
 
     /// Returns the memory of a large envelope.
@@ -45,7 +50,21 @@ impl Events {
 
     /// Passes on the log events of a document. Control messages have none.
     pub(super) fn envelope(&mut self, document: &[u8], sink: &mut dyn Sink) -> Result<Outcome, Failure> {
-        self.each(document, |events, message| events.give(message, sink))
+        let mut is_first = true;
+        self.each(document, |events, message| {
+            if std::mem::take(&mut is_first) {
+                events.compare(message)?;
+            }
+            events.give(message, sink);
+            Ok(())
+        })
+    }
+
+    /// Refuses an envelope with another service's log. It is of one log group, so its first message tells.
+    fn compare(&mut self, message: Option<&[u8]>) -> Result<(), Failure> {
+        let (Some(signs), Some(message)) = (self.signs.clone(), message) else { return Ok(()) };
+        self.unescape(message);
+        signs.check_message(&self.text).map_err(Failure::AnotherLog)
     }
 
     /// Passes on messages that are JSON records themselves, as far as they look like them.
@@ -63,13 +82,14 @@ impl Events {
             }
             if !events.text.is_empty() && !is_record(&events.text) {
                 all_are = false;
-                return;
+                return Ok(());
             }
             let newlines = match walk::is_value(&events.text) {
                 true => Newlines::Insignificant,
                 false => Newlines::Significant,
             };
             give_unless_empty(Record::new(&events.text, newlines), sink);
+            Ok(())
         })?;
         Ok(if all_are { outcome } else { Outcome::Other })
     }
@@ -78,7 +98,7 @@ impl Events {
     fn each(
         &mut self,
         document: &[u8],
-        mut give: impl FnMut(&mut Self, Option<&[u8]>),
+        mut give: impl FnMut(&mut Self, Option<&[u8]>) -> Result<(), Failure>,
     ) -> Result<Outcome, Failure> {
         self.copies.read(document.len());
         let events = match self.open(document)? {
@@ -97,7 +117,7 @@ impl Events {
             }
             self.copies.copy(self.head.len()).map_err(Failure::Copies)?;
             let message = self.read(event)?;
-            give(self, message);
+            give(self, message)?;
             outcome = Outcome::Read;
         }
         Ok(outcome)

@@ -49,7 +49,12 @@ impl Documents {
 
     /// Number of documents known to have no records.
     pub fn empty_documents(&self) -> u64 {
-        self.reader.empty + self.json.empty_documents()
+        self.reader.empty
+    }
+
+    /// True if a row of Parquet is such a document.
+    pub fn take_rows(&self) -> bool {
+        self.reader.takes_rows()
     }
 
     /// Takes the next bytes of the text, which start at `offset` in it.

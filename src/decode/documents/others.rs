@@ -27,7 +27,7 @@ const NO_RECORDS: [[&str; 3]; 2] =
 
 impl Alternatives {
     pub fn new(others: Arc<Others>, of_texts: bool) -> Self {
-        Alternatives { others, of_texts, events: Events::new(EventBody::Message) }
+        Alternatives { others, of_texts, events: Events::new(EventBody::Message, None) }
     }
 
     pub fn others(&self) -> &Others {
@@ -45,10 +45,12 @@ impl Alternatives {
         self.events.forget();
     }
 
-    /// Reads a document; `give` gets its JSON records.
+    /// Reads a document; `give` gets its JSON records. `is_empty` says that it has the usual place of records, and none
+    /// there.
     pub fn document(
         &mut self,
         document: &[u8],
+        mut is_empty: bool,
         give: &mut Give<'_>,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Failure> {
@@ -58,25 +60,29 @@ impl Alternatives {
             let is_record = |text: &[u8]| looks_like_record(others, text).unwrap_or(false);
             match self.events.inner_records(document, is_record, sink)? {
                 Outcome::Other => (),
-                read => return Ok(read),
+                Outcome::Empty => is_empty = true,
+                Outcome::Read => return Ok(Outcome::Read),
             }
         }
-        if let Some(read) = self.under_paths(document, give, sink)? {
-            return Ok(read);
+        match self.under_paths(document, give, sink)? {
+            None => (),
+            Some(Outcome::Empty) => is_empty = true,
+            Some(read) => return Ok(read),
         }
-        if has_any(document, &self.others.empty)? {
-            return Ok(Outcome::Empty);
-        }
+        is_empty |= has_any(document, &self.others.empty)?;
         let is_record = match &self.others.bare {
             Bare::Unknown => false,
-            Bare::Any => (self.of_texts || document.starts_with(b"{")) && !is_no_record(document)?,
+            Bare::Any => {
+                !is_empty && (self.of_texts || document.starts_with(b"{")) && !is_no_record(document)?
+            }
+            // It says so itself, whatever in it is empty.
             Bare::Members(sets) => has_one_of(document, sets)?,
         };
         if is_record {
             give(document, sink)?;
             return Ok(Outcome::Read);
         }
-        Ok(if is_empty_object(document) { Outcome::Empty } else { Outcome::Other })
+        Ok(if is_empty || is_empty_object(document) { Outcome::Empty } else { Outcome::Other })
     }
 
     /// Passes on the records at all paths that exist. None if there is none.

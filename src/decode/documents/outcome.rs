@@ -13,6 +13,8 @@ pub enum Failure {
     Memory(Error),
     /// Its repeated data would be copied into its records too often.
     Copies(Error),
+    /// It has another service's log.
+    AnotherLog(Error),
 }
 
 impl From<Fault> for Failure {
@@ -22,7 +24,7 @@ impl From<Fault> for Failure {
 }
 
 /// The result of a document.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Its records, if it has any.
     Read,

@@ -12,7 +12,7 @@ use crate::decode::json::Found;
 use crate::decode::json::scan::Fault;
 use crate::decode::memory::Charge;
 use crate::decode::partial::Limit;
-use crate::decode::{Error, Record, Sink};
+use crate::decode::{Error, Record, Signs, Sink};
 
 /// The treatment of each document.
 pub enum Each {
@@ -31,8 +31,9 @@ pub enum Each {
 }
 
 impl Each {
-    pub fn events(body: EventBody) -> Each {
-        Each::Events(Events::new(body))
+    /// The messages of envelopes, which are compared with the signatures of other services' logs.
+    pub fn events(body: EventBody, signs: Option<Arc<Signs>>) -> Each {
+        Each::Events(Events::new(body, signs))
     }
 
     pub fn values(paths: Vec<Vec<String>>) -> Each {
@@ -134,6 +135,11 @@ impl Reader {
         }
     }
 
+    /// True if a row of Parquet is such a document. A path alone only says where JSON has its records.
+    pub fn takes_rows(&self) -> bool {
+        matches!(self.each, Each::Events(_) | Each::Other) || *self.alternatives.others() != Others::default()
+    }
+
     pub fn take(&mut self, found: Found<'_>, sink: &mut dyn Sink) {
         if self.failed.is_some() {
             return;
@@ -143,7 +149,7 @@ impl Reader {
             self.failed = Some(match failure {
                 Failure::Bad(Fault { cause, .. }) => Error::BadDocument { number: self.number, cause },
                 Failure::TooLarge => Error::RecordTooLarge { max: self.record_bytes_max },
-                Failure::Memory(error) | Failure::Copies(error) => error,
+                Failure::Memory(error) | Failure::Copies(error) | Failure::AnotherLog(error) => error,
             });
         }
     }
@@ -151,18 +157,17 @@ impl Reader {
     #[inline]
     fn read(&mut self, found: Found<'_>, sink: &mut dyn Sink) -> Result<(), Failure> {
         let document = match found {
-            Found::Record(Record { bytes, .. }) | Found::Other(bytes) => bytes,
+            Found::Record(Record { bytes, .. }) | Found::Other(bytes) | Found::Empty(bytes) => bytes,
         };
         let max = self.reserve(document.len())?;
         let outcome = match found {
             Found::Record(_) if !self.alternatives.may_be_record(document) => Outcome::Other,
             Found::Record(record) => self.each.document(record, max, sink)?,
             Found::Other(_) => Outcome::Other,
+            Found::Empty(_) => Outcome::Empty,
         };
-        match outcome {
-            Outcome::Read => (),
-            Outcome::Empty => self.empty += 1,
-            Outcome::Other => self.other(document, max, sink)?,
+        if outcome != Outcome::Read {
+            self.other(document, outcome == Outcome::Empty, max, sink)?;
         }
         self.release();
         Ok(())
@@ -189,7 +194,14 @@ impl Reader {
         }
     }
 
-    fn other(&mut self, document: &[u8], max: usize, sink: &mut dyn Sink) -> Result<(), Failure> {
+    /// Reads a document in which no record has been found where they usually are. `is_empty` says that it has the place.
+    fn other(
+        &mut self,
+        document: &[u8],
+        is_empty: bool,
+        max: usize,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
         let Reader { each, alternatives, .. } = self;
         let mut give = |record: &[u8], sink: &mut dyn Sink| {
             let record = json_record(record);
@@ -201,7 +213,7 @@ impl Reader {
                 read => read.map(drop),
             }
         };
-        match alternatives.document(document, &mut give, sink)? {
+        match alternatives.document(document, is_empty, &mut give, sink)? {
             Outcome::Read => (),
             Outcome::Empty => self.empty += 1,
             Outcome::Other => self.count_unexpected(document),

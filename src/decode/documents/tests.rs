@@ -1,9 +1,13 @@
 //! Documents through the whole decoder, in any chunks.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::{Value as Tree, json};
 
-use crate::decode::{Bounds, Decoder, Error, EventBody, Format, Newlines, Others, Record, Scratch, Shape};
+use crate::decode::{
+    Bare, Bounds, Decoder, Error, EventBody, Format, Newlines, Others, Record, Scratch, Shape, Sign, Signs,
+};
 
 #[derive(Debug, PartialEq)]
 struct Decoded {
@@ -94,6 +98,55 @@ fn an_escape_that_is_no_character_stays_as_it_is_written() {
 fn an_event_without_a_message_is_sent_as_an_object() {
     let bodies = bodies(&envelope(r#"{"id":"9"},{"message":null}"#), &MESSAGES);
     assert!(bodies[0].ends_with(r#""id":"9"}"#) && bodies[1].ends_with(r#""message":null}"#), "{bodies:?}");
+}
+
+/// An envelope's first message tells whose log it has. Inside a log, a page is a message.
+#[test]
+fn an_envelope_with_another_services_log_is_refused() {
+    let sign = |line: &str| Sign { members: Vec::new(), line: Some(regex::bytes::Regex::new(line).unwrap()) };
+    let signs = Signs {
+        own: sign("^own"),
+        others: vec![("the log of another".to_owned(), sign("^(2|own) "))],
+        no_logs: vec![("a page".to_owned(), sign("^<"))],
+        ..Signs::default()
+    };
+    let others = Others { bare: Bare::Any, ..Others::default() };
+    let format = Format::Or { format: Box::new(MESSAGES), others: Arc::new(others) };
+    let format = Format::Known { format: Box::new(format), signs: Arc::new(signs) };
+    let of = |message: &str| envelope(&format!(r#"{{"message":"{message}"}},{{"message":"2 x"}}"#));
+    for message in ["own x", "<xml>", "free text"] {
+        assert_eq!(bodies(&of(message), &format), [message, "2 x"]);
+    }
+    let refused = Err(Error::AnotherLog { log: "the log of another".to_owned() });
+    assert_eq!(decode(&of("2 y"), &format).result, refused);
+    let second = of("free text") + &of("2 y");
+    let decoded = decode(&second, &format);
+    assert_eq!((decoded.records.len(), decoded.result), (2, refused));
+}
+
+/// What is empty in a document does not make it less of a record.
+#[test]
+fn a_record_with_an_empty_list_beside_its_members_is_a_record() {
+    let others =
+        |bare| Others { paths: vec![path(&["detail"])], bare, empty: path(&["digest"]), ..Others::default() };
+    let format = |bare| Format::Or {
+        format: Box::new(Format::Json { path: path(&["Records"]) }),
+        others: Arc::new(others(bare)),
+    };
+    let of_ids = format(Bare::Members(vec![path(&["id"])]));
+    for empty in
+        [r#""Records":[]"#, r#""Records":null"#, r#""detail":null"#, r#""detail":[]"#, r#""digest":1"#]
+    {
+        for record in [format!(r#"{{"id":1,{empty}}}"#), format!(r#"{{{empty},"id":1}}"#)] {
+            assert_eq!(bodies(&record, &of_ids), [record]);
+        }
+        let without = format!(r#"{{"a":1,{empty}}}"#);
+        for format in [&of_ids, &format(Bare::Unknown), &format(Bare::Any)] {
+            let decoded = decode(&without, format);
+            assert_eq!((decoded.records.len(), decoded.empty, decoded.result), (0, 1, Ok(())), "{without}");
+        }
+    }
+    assert_eq!(bodies(r#"{"id":1,"Records":[{"id":2}]}"#, &of_ids), [r#"{"id":2}"#]);
 }
 
 #[test]

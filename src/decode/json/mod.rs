@@ -42,7 +42,8 @@ pub(super) struct Json {
     document: Partial,
     /// The list at the path has an element.
     has_elements: bool,
-    empty_documents: u64,
+    /// The path leads to a `null` or to an empty list.
+    is_empty: bool,
     partial: Partial,
     /// The current record's outline, if it began in this chunk.
     outline: Outline,
@@ -55,6 +56,8 @@ pub(super) enum Found<'t> {
     Record(Record<'t>),
     /// A document without the path.
     Other(&'t [u8]),
+    /// A document in which the path leads to a `null` or to an empty list.
+    Empty(&'t [u8]),
 }
 
 /// Receives the results.
@@ -113,7 +116,7 @@ impl Json {
             begun: None,
             document: Partial::new(limit.clone()),
             has_elements: false,
-            empty_documents: 0,
+            is_empty: false,
             partial: Partial::new(limit),
             outline: Outline::default(),
         }
@@ -127,11 +130,6 @@ impl Json {
     /// Creates a splitter without a path; each document must be an object.
     pub fn objects(limit: impl Into<Limit>) -> Self {
         Json { objects_only: true, ..Json::new(Vec::new(), limit) }
-    }
-
-    /// Number of documents in which the path leads to a `null` or to an empty list.
-    pub fn empty_documents(&self) -> u64 {
-        self.empty_documents
     }
 
     /// Takes the next bytes of the text, which start at `offset` in it.
@@ -189,11 +187,14 @@ impl Json {
             (b'}', Around::Object(level)) => self.leave_object(level, &data[..=pos], sink)?,
             (_, Around::Object(_)) => return Err(self.bad(pos, "neither a key nor the object's end")),
             (b']', Around::Elements) => {
-                self.empty_documents += u64::from(!self.has_elements);
+                self.is_empty |= !self.has_elements;
                 self.place = Place::Between(Around::Object(self.path.len().saturating_sub(1)));
             }
             (_, Around::Elements) => {
-                self.has_elements = true;
+                if !self.has_elements {
+                    self.has_elements = true;
+                    self.records_are_found(pos)?;
+                }
                 return self.enter(byte, pos, Part::Record, around);
             }
         }
@@ -217,6 +218,7 @@ impl Json {
             _ if self.path.is_empty() => return self.enter(byte, pos, Part::Record, Around::Top),
             b'{' => {
                 self.begun = Some(pos);
+                self.is_empty = false;
                 self.place = Place::Between(Around::Object(0));
             }
             _ => return self.enter(byte, pos, Part::Other, Around::Top),
@@ -232,19 +234,20 @@ impl Json {
         }
         self.place = Place::Between(Around::Top);
         let Some(begun) = self.begun.take() else { return Ok(()) };
+        let is_empty = self.is_empty;
         let whole = self.document.complete(&data[begun..], |document| {
             if has_line_end(document) && scan::has_line_end_in_string(document) {
                 return Err(LINE_END_IN_STRING);
             }
-            sink(Found::Other(document));
+            sink(if is_empty { Found::Empty(document) } else { Found::Other(document) });
             Ok(())
         })?;
         whole.map_err(|cause| self.bad(data.len(), cause))
     }
 
-    /// The path leads somewhere in this document, so nothing of it needs to be kept. What is before it is bounded as if
-    /// it had been kept, so that the document's chunks make no difference.
-    fn path_is_found(&mut self, pos: usize) -> Result<(), Error> {
+    /// The path leads to a record in this document, so nothing else of it needs to be kept. What is before it is bounded
+    /// as if it had been kept, so that the document's chunks make no difference.
+    fn records_are_found(&mut self, pos: usize) -> Result<(), Error> {
         let read = self.read_of_document(pos);
         self.begun = None;
         self.document.truncate(0);
@@ -286,18 +289,15 @@ impl Json {
             }
             b'{' if wanted && !last => self.place = Place::Between(Around::Object(level + 1)),
             _ => {
-                let part = if wanted && last && byte != b'n' { Part::Record } else { Part::Member };
+                let is_wanted = wanted && last;
+                let part = if is_wanted && byte != b'n' { Part::Record } else { Part::Member };
                 let pos = self.enter(byte, pos, part, Around::Object(level))?;
-                if wanted && last {
-                    let is_first = self.begun.is_some();
-                    self.path_is_found(pos)?;
-                    self.empty_documents += u64::from(part == Part::Member && is_first);
+                match part {
+                    Part::Record => self.records_are_found(pos)?,
+                    _ => self.is_empty |= is_wanted,
                 }
                 return Ok(pos);
             }
-        }
-        if last {
-            self.path_is_found(pos)?;
         }
         Ok(pos + 1)
     }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::partial::{Held, Limit};
-use super::{Account, Bounds, Error, Newlines, Record, Signs, Sink};
+use super::{Account, Bounds, Error, Signs};
 use bad::bad;
 
 /// Collects an object, and reads it when it is complete.
@@ -78,8 +78,8 @@ impl Parquet {
         self.object.extend(data)
     }
 
-    /// Ends and reads the object. All rows before the first damage are passed to `sink`.
-    pub fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), Error> {
+    /// Ends and reads the object. All rows before the first damage are passed to `give`, until it fails.
+    pub fn finish(&mut self, give: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
         let object = Bytes::from(self.object.take());
         if object.is_empty() {
             return Ok(());
@@ -90,8 +90,7 @@ impl Parquet {
             unseen.take().map_or(Ok(()), |signs| signs.check_row(bytes))?;
             self.json_bytes += bytes.len() as u64;
             super::inflate::check_expansion(compressed, self.json_bytes, self.bounds.expansion_ratio_max)?;
-            sink.record(Record::new(bytes, Newlines::Absent));
-            Ok(())
+            give(bytes)
         };
         // The library's decoders index and unwrap according to a corrupt page: their panics are corruption like any
         // other, and nothing they had is used afterwards. (`footer` and `claims` have refused input that would abort

@@ -1,5 +1,7 @@
 //! Objects of the library's writer, whole and damaged.
 
+use std::sync::Arc;
+
 use parquet::basic::{Compression, Encoding};
 use parquet::data_type::Int96;
 use proptest::prelude::*;
@@ -7,16 +9,17 @@ use serde_json::{Value, json};
 
 use super::samples::{Cells, PLAIN, Stored, Style, object};
 use crate::decode::inflate::samples::gzip;
-use crate::decode::{Bounds, Decoder, Error, Format, Newlines, Scratch};
+use crate::decode::{Bare, Bounds, Decoder, Error, EventBody, Format, Newlines, Others, Scratch};
 
 fn decode_in(object: &[u8], format: Format, bounds: Bounds, size: usize) -> (Vec<String>, Result<(), Error>) {
+    let may_have_newlines = format.reads_documents();
     let (mut decoder, mut scratch, mut records) = (Decoder::new(format, bounds), Scratch::new(), Vec::new());
     let mut chunks = object.chunks(size).peekable();
     loop {
         let chunk = chunks.next().unwrap_or_default();
         let last = chunks.peek().is_none();
         let result = decoder.push(chunk, last, &mut scratch, &mut |record: crate::decode::Record<'_>| {
-            assert_eq!(record.newlines, Newlines::Absent);
+            assert!(may_have_newlines || record.newlines == Newlines::Absent);
             records.push(String::from_utf8(record.bytes.to_vec()).unwrap());
         });
         if last || result.is_err() {
@@ -214,6 +217,42 @@ fn parquet_is_found_under_other_formats() {
             }
         }
     }
+}
+
+#[test]
+fn rows_are_documents_where_the_format_says_which_it_reads() {
+    let others = Others { bare: Bare::Members(vec![vec!["id".to_owned()]]), ..Others::default() };
+    let json = Box::new(Format::Json { path: vec!["Records".to_owned()] });
+    let of_ids = Format::Or { format: json, others: Arc::new(others) };
+    let decode = |schema: &str, cells, format: &Format| {
+        let object = object(schema, &[vec![cells]], PLAIN);
+        let whole = decode_in(&object, format.clone(), Bounds::default(), usize::MAX);
+        assert_eq!(decode_in(&object, format.clone(), Bounds::default(), 7), whole);
+        whole
+    };
+    let of_column = |name: &str| format!("message m {{ required int64 {name}; }}");
+    let (rows, result) = decode(&of_column("id"), Stored::Int64(vec![1, 2]).into(), &of_ids);
+    assert_eq!((rows, result), (vec![r#"{"id":1}"#.to_owned(), r#"{"id":2}"#.to_owned()], Ok(())));
+    let (rows, result) = decode(&of_column("a"), Stored::Int64(vec![1, 2]).into(), &of_ids);
+    assert!(
+        rows.is_empty() && matches!(result, Err(Error::UnexpectedDocuments { count: 2, .. })),
+        "{result:?}"
+    );
+    let list = |name: &str, of: &str| {
+        format!(
+            "message m {{ required group {name} (LIST) {{ repeated group list {{ required group element {{ {of} }} }} }} }}"
+        )
+    };
+    let cells_of = |values| cells(values, &[1, 1], &[0, 1]);
+    let records = cells_of(Stored::Int64(vec![1, 2]));
+    let (rows, result) = decode(&list("Records", "required int64 x;"), records, &of_ids);
+    assert_eq!((rows, result), (vec![r#"{"x":1}"#.to_owned(), r#"{"x":2}"#.to_owned()], Ok(())));
+    let messages = Format::CloudWatch { body: EventBody::Message };
+    let events = cells_of(strings(&["x", "y"]));
+    let (rows, result) = decode(&list("logEvents", "required binary message (UTF8);"), events, &messages);
+    assert_eq!((rows, result), (vec!["x".to_owned(), "y".to_owned()], Ok(())));
+    let (rows, result) = decode(&of_column("id"), Stored::Int64(vec![1]).into(), &messages);
+    assert!(rows.is_empty() && result.is_err());
 }
 
 #[test]
