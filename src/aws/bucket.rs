@@ -88,15 +88,13 @@ impl S3 {
             }
             outcome
         };
-        let mut outcome = ask(object);
-        if outcome.as_ref().is_err_and(|error| may_be_empty(object, error.kind())) {
-            outcome = ask(&GetObject { len: u64::MAX, ..*object });
-        }
-        match outcome {
-            // Any object with a first byte has the range from 0.
-            Err(error) if is_empty(object, error.kind()) => {
-                Ok(Part { total: 0, etag: String::new(), whole: true, modified: None, kms_key: None })
-            }
+        match ask(object) {
+            Err(error) if has_refused_the_first_byte(object, &error) => match object.size {
+                Some(0) => {
+                    Ok(Part { total: 0, etag: String::new(), whole: true, modified: None, kms_key: None })
+                }
+                _ => ask(&GetObject { len: u64::MAX, ..*object }),
+            },
             outcome => outcome,
         }
     }
@@ -268,21 +266,10 @@ impl S3 {
     }
 }
 
-/// True if this refusal of a range says that the object is empty. A refusal without a size is not believed for an
-/// object that was announced with bytes.
-fn is_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
-    let is_announced_empty = object.size.unwrap_or_default() == 0;
-    match kind {
-        Kind::InvalidRange { total: Some(total) } => *total == 0 && object.start == 0,
-        Kind::InvalidRange { total: None } => is_announced_empty && object.start == 0,
-        _ => false,
-    }
-}
-
-/// True if a server has refused the first byte of an object that was announced with bytes, without saying that it is
-/// empty. Then a HEAD of the object must confirm it.
-fn may_be_empty(object: &GetObject<'_>, kind: &Kind) -> bool {
-    object.start == 0 && *kind == Kind::InvalidRange { total: None } && !is_empty(object, kind)
+/// True if the object has no first byte by this refusal, as only an empty one has none. If it was not announced as empty, a
+/// GET without a range must confirm that: its answer has the object's ETag and version.
+fn has_refused_the_first_byte(object: &GetObject<'_>, error: &Error) -> bool {
+    object.start == 0 && matches!(error.kind(), Kind::InvalidRange { total: None | Some(0) })
 }
 
 /// True if the permission is missing; a wrong key or signature is another matter.
@@ -505,7 +492,7 @@ mod tests {
         );
         assert_eq!(into, b"oldabc");
         let empty = answer(416, "content-range: bytes */0\r\n", "<Error><Code>InvalidRange</Code></Error>");
-        let (part, into, _) = get(vec![empty], &object);
+        let (part, into, _) = get(vec![empty], &GetObject { size: Some(0), ..object });
         assert_eq!(
             part.unwrap(),
             Part { total: 0, etag: String::new(), whole: true, modified: None, kms_key: None }
@@ -581,7 +568,16 @@ mod tests {
         let unsaid = answer(416, "", "<Error><Code>InvalidRange</Code></Error>");
         assert!(get(vec![unsaid], &object).0.is_err(), "it was announced with bytes");
         let said = "<Error><Code>InvalidRange</Code><ActualObjectSize>0</ActualObjectSize></Error>";
-        assert_eq!(get(vec![answer(416, "", said)], &object).0.unwrap().total, 0, "it was replaced");
+        let empty = "etag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nx-amz-request-id: r\r\n";
+        let answers = vec![answer(416, "", said), answer(200, empty, "")];
+        assert_eq!(get(answers, &object).0.unwrap().total, 0, "it was replaced");
+        let answers = vec![answer(416, "", said), answer(200, whole, "")];
+        assert_eq!(get(answers, &object).0.unwrap_err().kind(), &Kind::Foreign, "it was not replaced");
+        let length = "transfer-encoding: chunked\r\ncontent-length: 3\r\n";
+        let twice = format!("HTTP/1.1 200 OK\r\n{whole}{length}\r\n3\r\nabc\r\n0\r\n\r\n");
+        let unannounced = GetObject { start: 0, len: 100, ..OBJECT };
+        let (outcome, into, _) = get(vec![Step::Answer(twice.into_bytes())], &unannounced);
+        assert!(outcome.is_err() && into == b"old", "it says in two ways where it ends");
         // A further range of a started object.
         let begun = GetObject { start: 5, if_match: Some("\"e\""), ..object };
         let (outcome, ..) = get(vec![answer(206, &part("5-6/7"), "fg")], &begun);

@@ -120,6 +120,12 @@ impl Http {
     pub fn send(&self, request: &Request, signed: &[(&'static str, String)]) -> Result<Answer, Fault> {
         let outcome = self.0.transport.send(request, signed);
         let (head, body) = outcome.map_err(|fault| self.fault(fault))?.into_parts();
+        if !has_one_end(&head.headers) {
+            return Err(Fault::transient(
+                "the answer says in two ways where it ends (Content-Length and Transfer-Encoding, or two lengths), so it \
+                 may be cut off; a proxy in between may be at fault",
+            ));
+        }
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, room: self.0.room.clone() })
     }
 
@@ -135,6 +141,16 @@ impl Http {
         }
         fault
     }
+}
+
+/// True unless an answer's head gives its body two ends (RFC 9112, section 6.3).
+fn has_one_end(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all("content-length").into_iter();
+    let mut lengths =
+        lengths.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let length = lengths.next();
+    lengths.all(|other| Some(other) == length)
+        && (length.is_none() || !headers.contains_key("transfer-encoding"))
 }
 
 impl Transport for Agents {
