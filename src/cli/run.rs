@@ -232,10 +232,18 @@ fn listen(hangup: Option<Box<dyn FnMut() + Send>>, manager: &Arc<ServiceManager>
 
 fn warn_of_given_back(ending: &Ending) {
     if ending.given_back > 0 {
-        log::warn!(
-            "{} messages were not finished because of the stop; they are redelivered after their visibility timeout at the latest",
-            ending.given_back
-        );
+        log::warn!("because of the stop, {}", unfinished(ending.given_back));
+    }
+}
+
+fn unfinished(messages: u64) -> String {
+    match messages {
+        0 => "no message was in work".to_owned(),
+        1 => "one message in work was not finished; it is redelivered after its visibility timeout at the latest"
+            .to_owned(),
+        count => format!(
+            "{count} messages in work were not finished; they are redelivered after their visibility timeout at the latest"
+        ),
     }
 }
 
@@ -244,16 +252,17 @@ fn report(ending: &Ending) -> ExitCode {
     if let Some(reason) = &ending.gave_up {
         log::error!("the run was aborted: {reason}");
     }
-    if ending.undelivered > 0 {
-        log::error!(
-            "{} messages could not be delivered; the log above names them, or examples of them",
-            ending.undelivered
-        );
+    match ending.undelivered {
+        0 => (),
+        1 => log::error!("one message could not be delivered; the log above names it"),
+        count => log::error!(
+            "{count} messages could not be delivered; the log above names them, or examples of them"
+        ),
     }
     if ending.interrupted {
         log::error!(
-            "the drain was stopped before its queues were empty: {} messages were not delivered and are redelivered after their visibility timeout at the latest",
-            ending.given_back
+            "the drain was stopped before its queues were known to be empty; {}",
+            unfinished(ending.given_back)
         );
     } else {
         warn_of_given_back(ending);

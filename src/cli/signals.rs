@@ -39,7 +39,8 @@ impl Default for State {
 
 impl Signals {
     /// Starts listening; `manager` is notified of a stop. `hangup` is called after a SIGHUP, on its own thread, so that
-    /// an unreadable file cannot block the next signal. Without it SIGHUP has its default effect.
+    /// an unreadable file cannot block the next signal. Without it SIGHUP stops the run like SIGTERM, as the end of a
+    /// terminal does, unless `nohup` has made the process ignore it.
     ///
     /// # Errors
     /// If handlers or the thread cannot be created.
@@ -48,7 +49,7 @@ impl Signals {
         manager: &Arc<ServiceManager>,
     ) -> io::Result<Signals> {
         let mut received = iterator::Signals::new([SIGINT, SIGTERM])?;
-        if hangup.is_some() {
+        if hangup.is_some() || !is_ignored(SIGHUP) {
             received.add_signal(SIGHUP)?;
         }
         let hangups = hangup.map(listen_aside).transpose()?;
@@ -56,12 +57,13 @@ impl Signals {
         let (own, manager) = (signals.clone(), Arc::clone(manager));
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for signal in received.forever() {
-                if signal == SIGHUP {
+                match &hangups {
                     // A call that is already queued will see the same state.
-                    hangups.as_ref().map(|hangups| hangups.try_send(()));
-                } else {
-                    manager.stopping();
-                    own.stop();
+                    Some(hangups) if signal == SIGHUP => drop(hangups.try_send(())),
+                    _ => {
+                        manager.stopping();
+                        own.stop();
+                    }
                 }
             }
         })?;
@@ -107,6 +109,14 @@ impl Signals {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0)
     }
+}
+
+/// True if the process has been started with this signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Ends the process if its stop takes longer than `limit`. Every wait of a stop has its own deadline. This one is for

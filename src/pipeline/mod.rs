@@ -18,7 +18,7 @@ mod vitals;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::aws::Http;
 use crate::base::crew::Crew;
@@ -117,12 +117,14 @@ impl Pipeline {
     pub fn run(self, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         let mut ending = Ending::default();
         let mut vitals = Vitals::new(clock::now());
+        let mut arrivals = Arrivals { events: 0, at: clock::now() };
         loop {
             // In this order: a thread that panics shows the panic before its end, and one that ends because of a stop
             // has not finished its job.
             let is_done = self.is_done() && !self.stop.is_stopped();
             let pulse = self.pulse(&mut vitals);
-            ending.gave_up = self.hopeless(&pulse, is_done);
+            arrivals.look(self.telemetry.send().events);
+            ending.gave_up = self.hopeless(&pulse, is_done, &arrivals);
             if ending.gave_up.is_some() {
                 self.abort.stop();
             }
@@ -167,8 +169,11 @@ impl Pipeline {
     }
 
     fn troubles(&self) -> impl Iterator<Item = Trouble> {
-        let of_inputs = self.telemetry.inputs.iter().flat_map(|input| input.healths());
-        of_inputs.filter_map(Health::trouble).chain(self.pool.trouble())
+        self.of_inputs().flat_map(Health::troubles).chain(self.pool.troubles())
+    }
+
+    fn of_inputs(&self) -> impl Iterator<Item = &Health> {
+        self.telemetry.inputs.iter().flat_map(|input| input.healths())
     }
 
     fn is_done(&self) -> bool {
@@ -177,7 +182,7 @@ impl Pipeline {
 
     /// The reason to abort: an output is gone for good or, if the job has an end, it did not end well or a trouble
     /// lasts too long.
-    fn hopeless(&self, pulse: &Pulse, is_done: bool) -> Option<String> {
+    fn hopeless(&self, pulse: &Pulse, is_done: bool, arrivals: &Arrivals) -> Option<String> {
         if let Some(closed) = self.pool.closed() {
             return Some(closed.clone());
         }
@@ -193,6 +198,25 @@ impl Pipeline {
             has_passed(trouble.since, DRAIN_PATIENCE)
                 || trouble.lasting_since.is_some_and(|since| has_passed(since, DRAIN_PATIENCE_LASTING))
         };
-        self.troubles().filter(|_| !is_done).find(is_over).map(|trouble| trouble.message)
+        // While records arrive, a member that fails is not all that is left.
+        let left_over = self.of_inputs().flat_map(Health::left_over);
+        let left_over = left_over.map(|trouble| trouble.counted_from(arrivals.at));
+        let over = self.troubles().chain(left_over).filter(|trouble| !is_done && is_over(trouble));
+        // What a retry does not help against is told rather than what only takes long.
+        over.min_by_key(|trouble| (!trouble.is_lasting(), trouble.since)).map(|trouble| trouble.message)
+    }
+}
+
+/// The events that peers have confirmed, and when the latest of them were.
+struct Arrivals {
+    events: u64,
+    at: Instant,
+}
+
+impl Arrivals {
+    fn look(&mut self, events: u64) {
+        if events != self.events {
+            (self.events, self.at) = (events, clock::now());
+        }
     }
 }

@@ -43,12 +43,20 @@ pub struct Trouble {
     latest: Instant,
     /// Number of successes of the part when this began.
     successes: u64,
+    /// Number of successes of the part at the latest attempt, and the first attempt since which there were no more.
+    alone: (u64, Instant),
 }
 
 impl Trouble {
     /// A retry will not help.
     pub fn is_lasting(&self) -> bool {
         self.lasting_since.is_some()
+    }
+
+    /// The same trouble, counted from this time on if it began earlier.
+    pub fn counted_from(self, time: Instant) -> Trouble {
+        let lasting_since = self.lasting_since.map(|since| since.max(time));
+        Trouble { since: self.since.max(time), lasting_since, ..self }
     }
 }
 
@@ -96,11 +104,25 @@ impl Health {
         Health { dispensable: true, ..Health::new(name) }
     }
 
-    /// The trouble that stops the part from working. Members that fail while others work are not such a trouble.
+    /// The oldest trouble that stops the part from working. Members that fail while others work are not such a trouble.
     pub fn trouble(&self) -> Option<Trouble> {
+        self.troubles().into_iter().min_by_key(|trouble| trouble.since)
+    }
+
+    /// All troubles that stop the part from working.
+    pub fn troubles(&self) -> Vec<Trouble> {
         let troubles = self.lock();
         let whole = troubles.iter().filter(|(member, trouble)| !self.is_partial(member, trouble));
-        whole.map(|(_, trouble)| trouble).min_by_key(|trouble| trouble.since).cloned()
+        whole.map(|(_, trouble)| trouble.clone()).collect()
+    }
+
+    /// The troubles of members beside which others have worked, but do no more: they are all that is left. Each counts from
+    /// the first attempt after the last success of another.
+    pub fn left_over(&self) -> Vec<Trouble> {
+        let troubles = self.lock();
+        let partial = troubles.iter().filter(|(member, trouble)| self.is_partial(member, trouble));
+        let left = partial.filter(|(_, trouble)| trouble.alone.0 == self.successes());
+        left.map(|(_, trouble)| trouble.clone().counted_from(trouble.alone.1)).collect()
     }
 
     /// Grows with every success. If it is unchanged between two failures, the caller is not the only one that fails.
@@ -171,8 +193,12 @@ impl Health {
                 attempts: 0,
                 latest: now,
                 successes: self.successes(),
+                alone: (self.successes(), now),
             });
         trouble.attempts += 1;
+        if trouble.alone.0 != self.successes() {
+            trouble.alone = (self.successes(), now);
+        }
         trouble.lasting_since = lasting.then(|| trouble.lasting_since.unwrap_or(now));
         trouble.latest = now;
         (trouble.cause, trouble.message) = (cause, message);
@@ -273,6 +299,36 @@ mod tests {
         assert_eq!((trouble.since, trouble.message.as_str(), trouble.is_lasting()), (since, "expired", true));
         health.works();
         assert!(health.trouble().is_none());
+    }
+
+    /// A bucket that fails beside others is the whole trouble when they have nothing left.
+    #[test]
+    fn a_member_is_left_over_when_no_other_works_any_more() {
+        let health = Health::new("inputs.i: objects");
+        health.failed_at("bad", "denied", true);
+        assert_eq!((health.troubles().len(), health.left_over().len()), (1, 0), "nothing else has worked");
+        health.works_at("good");
+        assert_eq!((health.troubles().len(), health.left_over().len()), (0, 0), "another one works");
+        let before = clock::now();
+        health.failed_at("bad", "denied", true);
+        let left = health.left_over();
+        assert!(
+            left.len() == 1 && left[0].since >= before && left[0].lasting_since >= Some(before),
+            "{left:?}"
+        );
+        health.failed_at("bad", "denied", true);
+        assert_eq!(health.left_over()[0].since, left[0].since);
+        health.works_at("good");
+        assert!(health.left_over().is_empty());
+    }
+
+    #[test]
+    fn all_troubles_are_there_besides_the_oldest() {
+        let health = Health::new("inputs.i: objects");
+        health.failed_at("slow", "503", false);
+        health.failed_at("denied", "403", true);
+        assert_eq!(health.trouble().unwrap().message, "503");
+        assert_eq!(health.troubles().iter().filter(|trouble| trouble.is_lasting()).count(), 1);
     }
 
     #[test]

@@ -168,6 +168,11 @@ impl Leases {
         self.parked.values().filter(is_ours).count() as u64
     }
 
+    /// The message's id, and the number of its delivery.
+    pub fn delivery(&self, id: LeaseId) -> Option<(String, u32)> {
+        self.held.get(&id).map(|lease| (lease.message_id.clone(), lease.receive_count))
+    }
+
     pub fn message_id(&self, id: LeaseId) -> Option<&str> {
         self.held.get(&id).map(|lease| lease.message_id.as_str())
     }

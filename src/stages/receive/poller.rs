@@ -171,7 +171,7 @@ fn accept(
             message.id,
             message.receive_count,
             match max {
-                Some(max) if message.receive_count >= max => format!(
+                Some(max) if message.receive_count == max => format!(
                     " of {max}, the last: if this one fails, SQS moves it to the dead-letter queue"
                 ),
                 Some(max) => format!(" of {max}"),

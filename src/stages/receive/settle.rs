@@ -48,7 +48,7 @@ pub(super) fn end_undeleted(shared: &SharedInput, id: LeaseId, outcome: Outcome)
     let (settler, settings) = (&shared.settler, &shared.settings);
     let telemetry = &settings.telemetry.settle;
     // Without a lease, the message has been returned already.
-    let Some(message_id) = settler.leases().message_id(id).map(str::to_owned) else { return };
+    let Some((message_id, receive_count)) = settler.leases().delivery(id) else { return };
     if outcome == Outcome::Delivered {
         telemetry.kept.increment();
         return if settings.drain { settler.park(id) } else { drop(settler.end(id)) };
@@ -57,7 +57,9 @@ pub(super) fn end_undeleted(shared: &SharedInput, id: LeaseId, outcome: Outcome)
     if outcome == Outcome::Reject {
         telemetry.rejected.increment();
     }
-    if settings.drain && settler.drain().give_up(&message_id, outcome) {
+    // What the end of the run has interrupted has not failed.
+    let is_judged = settings.drain && !settings.stop.is_stopped() && !settings.abort.is_stopped();
+    if is_judged && settler.drain().give_up(&message_id, outcome, receive_count) {
         log::error!(
             place = settings.input.key.as_str();
             "inputs.{}: message {message_id} could not be delivered", settings.input.key

@@ -91,6 +91,7 @@ impl SharedInput {
         if self.drain().is_done() {
             return Ok(true);
         }
+        let asked = clock::now();
         let attributes = match self.settings.settling.attributes() {
             Ok(attributes) => attributes,
             // Without the permission only empty receives can tell.
@@ -100,8 +101,22 @@ impl SharedInput {
             }
             Err(error) => return Err(error),
         };
-        let ours = self.ours();
-        let is_drained = self.drain().looks_empty(&attributes, ours);
+        let (ours, now) = (self.ours(), clock::now());
+        let mut drain = self.drain();
+        let is_drained = drain.looks_empty(&attributes, ours, asked, now);
+        let tells = drain.tells(now);
+        drop(drain);
+        if tells {
+            log::warn!(
+                place = self.settings.input.key.as_str();
+                "inputs.{}: the drain waits for the rest of its queue: by SQS's figures {} messages are visible, {}                  delayed, and {} in flight, {} of them here. Another collector may hold them, or one that ended without                  returning them: then they come when their visibility timeout is over",
+                self.settings.input.key,
+                attributes.available,
+                attributes.delayed,
+                attributes.in_flight,
+                ours.parked
+            );
+        }
         if is_drained && attributes.available > 0 {
             log::warn!(
                 "inputs.{}: {} messages stay in the queue unread: they are in FIFO groups whose first messages were \

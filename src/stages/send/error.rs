@@ -14,7 +14,7 @@ pub enum Error {
     Resolve { address: String, source: io::Error },
     #[error("cannot connect to {peer}: {source}. Is it listening, and is the port open in the firewall?")]
     Connect { peer: String, source: io::Error },
-    #[error("TLS with {peer} failed: {source}.{advice}")]
+    #[error("TLS with {peer} failed: {}.{advice}", told(.source))]
     Tls { peer: String, source: rustls::Error, advice: &'static str },
     #[error(
         "{peer} did not complete the TLS handshake within {seconds} s. Does this port speak TLS, and is the peer overloaded?"
@@ -77,7 +77,7 @@ impl Error {
 
     fn cause(&self) -> String {
         match self {
-            Error::Tls { source, .. } => format!("TLS: {source}"),
+            Error::Tls { source, .. } => format!("TLS: {}", told(source)),
             Error::Resolve { source, .. }
             | Error::Connect { source, .. }
             | Error::Broken { source, .. }
@@ -134,6 +134,20 @@ fn identity_advice(alert: AlertDescription) -> Option<&'static str> {
     Some(advice)
 }
 
+/// The error in words that are the same at each attempt. Some of its own contain the present time.
+fn told(error: &rustls::Error) -> String {
+    let without_time = match error {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { .. }) => {
+            CertificateError::Expired
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }) => {
+            CertificateError::NotValidYet
+        }
+        other => return other.to_string(),
+    };
+    rustls::Error::InvalidCertificate(without_time).to_string()
+}
+
 fn advice(error: &rustls::Error) -> &'static str {
     use rustls::Error::{AlertReceived, InvalidCertificate};
     match error {
@@ -159,6 +173,10 @@ fn advice(error: &rustls::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::UnixTime;
+
     use super::*;
 
     #[test]
@@ -182,6 +200,7 @@ mod tests {
             (ours(AlertDescription::AccessDenied), "is it for this domain"),
             (theirs(CertificateError::UnknownIssuer).to_string(), "the authority in `chain`"),
             (theirs(CertificateError::Expired).to_string(), "certificate has expired; if it has not"),
+            (expired_at(1).to_string(), "certificate has expired; if it has not"),
             (theirs(CertificateError::NotValidForName).to_string(), "for another name"),
             (theirs(CertificateError::NotValidYet).to_string(), "not valid yet"),
         ] {
@@ -192,6 +211,17 @@ mod tests {
 
     fn theirs(error: CertificateError) -> Error {
         Error::tls("localhost:1", rustls::Error::InvalidCertificate(error))
+    }
+
+    /// Each attempt finds it at another time.
+    fn expired_at(seconds: u64) -> Error {
+        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        theirs(CertificateError::ExpiredContext { time: time(seconds), not_after: time(0) })
+    }
+
+    #[test]
+    fn an_expired_certificate_is_one_failure_at_any_time() {
+        assert_eq!(Failure::from(&expired_at(1)), Failure::from(&expired_at(2)));
     }
 
     #[test]

@@ -229,10 +229,9 @@ impl Pool {
         self.greeter.spawn("greet", move || greet::run(&peers, &stop)).map_err(PoolError::Thread)
     }
 
-    /// The output that has been failing the longest, if any.
-    pub fn trouble(&self) -> Option<Trouble> {
-        let outputs = self.telemetry.outputs.iter();
-        outputs.filter_map(|output| output.health.trouble()).min_by_key(|trouble| trouble.since)
+    /// The troubles of all outputs.
+    pub fn troubles(&self) -> impl Iterator<Item = Trouble> {
+        self.telemetry.outputs.iter().flat_map(|output| output.health.troubles())
     }
 
     /// The reason why an output will never take anything again, which must end the run.

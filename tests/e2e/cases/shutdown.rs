@@ -186,16 +186,27 @@ fn stops_although_nobody_reads(signals: usize, codes: &[i32]) {
 
 #[test]
 fn a_drain_that_is_stopped_says_what_is_left() {
-    let lab = Lab::new("stop-drain");
+    stopped_drain("stop-drain", Signal::TERM);
+}
+
+/// A terminal that is closed sends it.
+#[test]
+fn a_drain_that_is_hung_up_on_says_what_is_left() {
+    stopped_drain("hang-up-drain", Signal::HUP);
+}
+
+fn stopped_drain(name: &str, signal: Signal) {
+    let lab = Lab::new(name);
     let objects = load(&lab);
     lab.sink.freeze();
     let mut collector = lab.run(&config(&lab, 1), &["--drain"]);
     collector.wait_until("messages in flight", || lab.queue.peek().iter().any(|message| !message.visible));
-    collector.signal(Signal::TERM);
+    collector.signal(signal);
     let ended = collector.end(PATIENCE);
     assert_eq!(ended.code, Some(1), "log:\n{}", ended.log);
+    assert!(!ended.log.contains("could not be delivered"), "no message has failed; log:\n{}", ended.log);
     let last = ended.log.lines().last().unwrap_or_default();
-    let count = regex::Regex::new(r"stopped before its queues were empty: (\d+) messages").unwrap();
+    let count = regex::Regex::new(r"before its queues were known to be empty; (\d+) messages").unwrap();
     let count = count.captures(last).and_then(|found| found[1].parse::<usize>().ok());
     assert!(count.is_some_and(|count| count > 0 && count <= objects.len()), "the last line: {last}");
     lab.sink.thaw();
