@@ -57,8 +57,8 @@ fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
 
 fn of_object(input: &Input, client: &Client, object: &Candidate, host: &str) -> Result<String, String> {
     let (bytes, object_bytes) = object.beginning(input, client).map_err(|error| error.to_string())?;
-    let text = of_bytes(input, object.key(), &bytes, object_bytes, host)?;
-    Ok(format!("{}\n{text}", object.name()))
+    let named = |text| format!("{}\n{text}", object.name());
+    of_bytes(input, object.key(), &bytes, object_bytes, host).map(named).map_err(named)
 }
 
 /// `bytes` are those of an object of `object_bytes`, or its beginning.
@@ -84,8 +84,11 @@ fn of_bytes(input: &Input, key: &str, bytes: &[u8], object_bytes: u64, host: &st
     let part = if whole { "" } else { " in the first 8 MiB" };
     let mut lines = vec![format!("{}: {records} records{part}, {dropped} dropped by rules", service.name)];
     lines.extend(shown);
-    lines.extend(result.err().map(|error| format!("refused: {error}")));
-    Ok(lines.join("\n"))
+    let lines = lines.join("\n");
+    match result {
+        Ok(()) => Ok(lines),
+        Err(error) => Err(format!("{lines}\nrefused: {error}")),
+    }
 }
 
 /// Replaces control characters, which would control the terminal.
@@ -103,8 +106,7 @@ mod tests {
     use super::*;
     use crate::config::{Environment, parse};
 
-    #[test]
-    fn a_queue_that_cannot_be_asked_is_not_passed_over() {
+    fn config() -> Config {
         let text = "outputs: {console_1: {type: console}}
 inputs:
   sqs_collector:
@@ -113,8 +115,23 @@ inputs:
     credentials: {profile: no-such-profile}
     services: {aws_sqs_cloudtrail: {}}
 ";
-        let loaded = parse(text, Path::new(""), &Environment::here()).unwrap_or_else(|p| panic!("{p}"));
-        let shown = shown(&loaded.config);
+        parse(text, Path::new(""), &Environment::here()).unwrap_or_else(|p| panic!("{p}")).config
+    }
+
+    #[test]
+    fn an_object_that_is_refused_is_a_failure_and_shows_what_came_before() {
+        let object = br#"{"Records":[{"eventSource":"iam.amazonaws.com"},{"eventSour"#;
+        let sample = |bytes| of_bytes(&config().inputs[0], "", bytes, object.len() as u64, "h");
+        let text = sample(object).unwrap_err();
+        assert!(text.contains("1 records") && text.contains("cloudtrail.iam"), "{text}");
+        assert!(text.contains("\nrefused: "), "{text}");
+        // Its beginning alone, as it is read of a long object.
+        assert!(sample(&object[..object.len() - 1]).is_ok());
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_asked_is_not_passed_over() {
+        let shown = shown(&config());
         assert!(!shown.is_complete && shown.text.contains("no-such-profile"), "{}", shown.text);
     }
 }
