@@ -139,7 +139,13 @@ fn is_of_s3(get: &GetObject<'_>, status: u16, headers: &HeaderMap) -> Result<(),
         }
         Some(_) if status == 200 && !says_its_end(headers) => "it does not say where it ends",
         // S3 has no range of an empty object: it answers 416.
-        Some(etag) if etag != ETAG_OF_NOTHING && is_empty(status, headers) && get.size > Some(0) => {
+        // An empty one with another ETag than announced has replaced it.
+        Some(etag)
+            if etag != ETAG_OF_NOTHING
+                && is_empty(status, headers)
+                && get.size > Some(0)
+                && get.known_etag().is_none_or(|known| known == etag) =>
+        {
             "it is empty, but the object was announced with a size"
         }
         Some(_) => return Ok(()),

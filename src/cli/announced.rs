@@ -21,8 +21,10 @@ pub enum Announced {
     NoMessage,
     /// The queue's redrive policy allows only this many receives, so nothing was received.
     FewReceives(u32),
-    /// No object, for this reason.
+    /// No object, as in a test event.
     NoObject(String),
+    /// The collector refuses the message, for this reason.
+    Refused(String),
     Object(Candidate),
     /// The message is the log itself (`direct_mode`).
     Body(String),
@@ -48,14 +50,16 @@ pub fn announced(input: &Input, queue: &Sqs, redrive: Option<&Redrive>) -> Resul
     }
     let announcement = match resolve(&message.body) {
         Ok(announcement) => announcement,
-        Err(error) => return Ok(Announced::NoObject(error.to_string())),
+        Err(error) => return Ok(Announced::Refused(error.to_string())),
     };
-    let mut objects = announcement.objects.into_iter().filter(|object| !is_marker(&object.key));
-    let mine = objects.find(|object| input.service_of(&object.key).is_some());
-    Ok(mine
-        .map_or(Announced::NoObject("it announces no object of the input's services".to_owned()), |object| {
-            Announced::Object(Candidate(object))
-        }))
+    let objects: Vec<_> = announcement.objects.into_iter().filter(|object| !is_marker(&object.key)).collect();
+    let first = objects.first().map(ToString::to_string);
+    let mine = objects.into_iter().find(|object| input.service_of(&object.key).is_some());
+    Ok(match (mine, first) {
+        (Some(object), _) => Announced::Object(Candidate(object)),
+        (None, Some(first)) => Announced::Refused(format!("{first}: no service of the input takes this key")),
+        (None, None) => Announced::NoObject("it announces no object".to_owned()),
+    })
 }
 
 /// Returns the message at once. If that fails, it becomes visible again when its visibility timeout ends.

@@ -230,7 +230,7 @@ fn of_object(
         Ok(Announced::NoMessage | Announced::Body(_)) => {
             Attempt::good(&what, "not tried: no waiting message announces an object")
         }
-        Ok(Announced::NoObject(why)) => {
+        Ok(Announced::NoObject(why) | Announced::Refused(why)) => {
             let advice = "check that the message is meant for this collector; otherwise the redrive policy moves it to the dead-letter queue";
             let warning = Problem { severity: Severity::Warning, ..problem(path, &why, advice) };
             Attempt {

@@ -50,6 +50,7 @@ fn of_input(http: &Http, input: &Input, host: &str) -> Result<String, String> {
         )),
         Announced::NoMessage => Ok("no message is waiting".to_owned()),
         Announced::NoObject(why) => Ok(why),
+        Announced::Refused(why) => Err(format!("refused: {why}")),
         Announced::Body(body) => of_bytes(input, "", body.as_bytes(), body.len() as u64, host),
         Announced::Object(object) => of_object(input, &client, &object, host),
     }

@@ -213,11 +213,13 @@ impl Split {
     }
 
     fn become_parquet(&mut self, rest: &[u8]) -> Result<(), Error> {
-        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone(), self.look.signs.clone()));
-        let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
         let lines = Splitter::lines(self.limit());
-        let of_text = std::mem::replace(&mut self.splitter, lines);
-        self.splitter = Splitter::Parquet { parquet, documents: of_text.of_documents() };
+        let documents = std::mem::replace(&mut self.splitter, lines).of_documents();
+        // Their reader knows which documents it reads.
+        let signs = self.look.signs.clone().filter(|signs| documents.is_none() || !signs.only_parquet);
+        let mut parquet = Box::new(Parquet::new(self.bounds, self.account.clone(), signs));
+        let pushed = parquet.push(magic::PARQUET).and_then(|()| parquet.push(rest));
+        self.splitter = Splitter::Parquet { parquet, documents };
         pushed
     }
 

@@ -117,14 +117,14 @@ impl Pipeline {
     pub fn run(self, beat: &mut dyn FnMut(&Pulse)) -> Ending {
         let mut ending = Ending::default();
         let mut vitals = Vitals::new(clock::now());
-        let mut arrivals = Arrivals { events: 0, at: clock::now() };
+        let mut progress = Progress::new(clock::now());
         loop {
             // In this order: a thread that panics shows the panic before its end, and one that ends because of a stop
             // has not finished its job.
             let is_done = self.is_done() && !self.stop.is_stopped();
             let pulse = self.pulse(&mut vitals);
-            arrivals.look(self.telemetry.send().events);
-            ending.gave_up = self.hopeless(&pulse, is_done, &arrivals);
+            progress.look(&self.telemetry, clock::now());
+            ending.gave_up = self.hopeless(&pulse, is_done, &progress);
             if ending.gave_up.is_some() {
                 self.abort.stop();
             }
@@ -182,7 +182,7 @@ impl Pipeline {
 
     /// The reason to abort: an output is gone for good or, if the job has an end, it did not end well or a trouble
     /// lasts too long.
-    fn hopeless(&self, pulse: &Pulse, is_done: bool, arrivals: &Arrivals) -> Option<String> {
+    fn hopeless(&self, pulse: &Pulse, is_done: bool, progress: &Progress) -> Option<String> {
         if let Some(closed) = self.pool.closed() {
             return Some(closed.clone());
         }
@@ -198,25 +198,42 @@ impl Pipeline {
             has_passed(trouble.since, DRAIN_PATIENCE)
                 || trouble.lasting_since.is_some_and(|since| has_passed(since, DRAIN_PATIENCE_LASTING))
         };
-        // While records arrive, a member that fails is not all that is left.
-        let left_over = self.of_inputs().flat_map(Health::left_over);
-        let left_over = left_over.map(|trouble| trouble.counted_from(arrivals.at));
-        let over = self.troubles().chain(left_over).filter(|trouble| !is_done && is_over(trouble));
+        // What fails at an input's side is not all that is left as long as other objects are on their way.
+        let of_inputs = self.of_inputs().flat_map(|health| [health.troubles(), health.left_over()].concat());
+        let of_inputs = of_inputs.map(|trouble| progress.since(trouble));
+        let over = self.pool.troubles().chain(of_inputs).filter(|trouble| !is_done && is_over(trouble));
         // What a retry does not help against is told rather than what only takes long.
         over.min_by_key(|trouble| (!trouble.is_lasting(), trouble.since)).map(|trouble| trouble.message)
     }
 }
 
-/// The events that peers have confirmed, and when the latest of them were.
-struct Arrivals {
-    events: u64,
-    at: Instant,
+/// What a drain still gets done beside what fails.
+struct Progress {
+    bytes: u64,
+    /// When bytes of objects were read, decoded, sent or confirmed last.
+    moved_at: Instant,
+    /// When an object that can be read was in work last.
+    worked_at: Instant,
 }
 
-impl Arrivals {
-    fn look(&mut self, events: u64) {
-        if events != self.events {
-            (self.events, self.at) = (events, clock::now());
+impl Progress {
+    fn new(now: Instant) -> Progress {
+        Progress { bytes: 0, moved_at: now, worked_at: now }
+    }
+
+    fn look(&mut self, telemetry: &Telemetry, now: Instant) {
+        let (fetch, decode, send) = (telemetry.fetch(), telemetry.decode(), telemetry.send());
+        let bytes = fetch.bytes + decode.bytes + send.events_written + send.events;
+        if bytes != self.bytes {
+            (self.bytes, self.moved_at) = (bytes, now);
         }
+        if telemetry.objects_on_their_way() > 0 {
+            self.worked_at = now;
+        }
+    }
+
+    /// The trouble, counted from when nothing else could be done any more.
+    fn since(&self, trouble: Trouble) -> Trouble {
+        trouble.counted_from(self.moved_at, self.worked_at)
     }
 }

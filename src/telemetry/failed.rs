@@ -261,8 +261,8 @@ impl FailedObject {
                 let name = dead_letter_arn.rsplit(':').next().unwrap_or_default();
                 match self.attempts_max.unwrap_or_default() {
                     max if self.attempt > max => format!(
-                        "SQS was to move its message to the dead-letter queue {name} after delivery attempt {max}, but \
-                         delivers it again: does that queue exist, and does its policy allow it?"
+                        "SQS has not moved its message to the dead-letter queue {name} after delivery attempt {max}; \
+                         if that goes on, see whether that queue exists and may be used by this one"
                     ),
                     max if self.attempt == max => format!(
                         "This was the last delivery attempt: SQS moves its message to the dead-letter queue {name}"
@@ -423,7 +423,7 @@ mod tests {
         assert!(next(Redrive::Unknown, None, &delivery(9)).ends_with("received again"));
         assert!(next(Redrive::None, damaged, &delivery(9)).ends_with("the queue has no redrive policy"));
         assert!(next(redrive(), None, &delivery(3)).starts_with("This was the last delivery attempt"));
-        assert!(next(redrive(), None, &delivery(4)).starts_with("SQS was to move its message"));
+        assert!(next(redrive(), None, &delivery(4)).starts_with("SQS has not moved its message"));
         assert_eq!(next(redrive(), None, &Delivery::default()), "The next backfill or audit retries it");
     }
 

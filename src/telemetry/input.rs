@@ -33,6 +33,8 @@ pub struct Input {
     pub receive: ReceiveCounts,
     /// Receives that are under way, or wait for room.
     pub receives: Gauge,
+    /// Objects whose last attempt has failed because of their bucket.
+    pub unreadable: Gauge,
     pub poll: PollCounts,
     pub fetch: FetchCounts,
     pub settle: SettleCounts,
@@ -165,6 +167,7 @@ impl Input {
         Input {
             receive: ReceiveCounts::default(),
             receives: Gauge::default(),
+            unreadable: Gauge::default(),
             poll: PollCounts::default(),
             fetch: FetchCounts::default(),
             settle: SettleCounts::default(),

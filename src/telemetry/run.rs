@@ -310,6 +310,16 @@ impl Telemetry {
         self.inputs.iter().map(|input| input.settle.in_work.value().max(0).unsigned_abs()).sum()
     }
 
+    /// Objects in work, without those that cannot be read at present.
+    pub fn objects_on_their_way(&self) -> u64 {
+        let of_input = |input: &Arc<Input>| {
+            let in_work: i64 =
+                input.counted_services().map(|service| service.delivered.in_work.value()).sum();
+            (in_work - input.unreadable.value()).max(0).unsigned_abs()
+        };
+        self.inputs.iter().map(of_input).sum()
+    }
+
     /// Receives of all queues that are under way: each may bring more messages.
     pub fn receives_under_way(&self) -> u64 {
         self.inputs.iter().map(|input| input.receives.value().max(0).unsigned_abs()).sum()

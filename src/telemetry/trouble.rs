@@ -53,9 +53,9 @@ impl Trouble {
         self.lasting_since.is_some()
     }
 
-    /// The same trouble, counted from this time on if it began earlier.
-    pub fn counted_from(self, time: Instant) -> Trouble {
-        let lasting_since = self.lasting_since.map(|since| since.max(time));
+    /// The same trouble, counted from `time` on if it began earlier, and as a lasting one from `lasting`.
+    pub fn counted_from(self, time: Instant, lasting: Instant) -> Trouble {
+        let lasting_since = self.lasting_since.map(|since| since.max(lasting));
         Trouble { since: self.since.max(time), lasting_since, ..self }
     }
 }
@@ -122,7 +122,7 @@ impl Health {
         let troubles = self.lock();
         let partial = troubles.iter().filter(|(member, trouble)| self.is_partial(member, trouble));
         let left = partial.filter(|(_, trouble)| trouble.alone.0 == self.successes());
-        left.map(|(_, trouble)| trouble.clone().counted_from(trouble.alone.1)).collect()
+        left.map(|(_, trouble)| trouble.clone().counted_from(trouble.alone.1, trouble.alone.1)).collect()
     }
 
     /// Grows with every success. If it is unchanged between two failures, the caller is not the only one that fails.

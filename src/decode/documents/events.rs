@@ -50,21 +50,20 @@ impl Events {
 
     /// Passes on the log events of a document. Control messages have none.
     pub(super) fn envelope(&mut self, document: &[u8], sink: &mut dyn Sink) -> Result<Outcome, Failure> {
-        let mut is_first = true;
+        let mut signs = self.signs.clone();
         self.each(document, |events, message| {
-            if std::mem::take(&mut is_first) {
-                events.compare(message)?;
+            // An envelope is of one log group, so its first message tells whose log it has.
+            if let Some(message) = message.filter(|_| signs.is_some()) {
+                events.unescape(message);
+                if !events.text.trim_ascii().is_empty()
+                    && let Some(signs) = signs.take()
+                {
+                    signs.check_message(&events.text).map_err(Failure::AnotherLog)?;
+                }
             }
             events.give(message, sink);
             Ok(())
         })
-    }
-
-    /// Refuses an envelope with another service's log. It is of one log group, so its first message tells.
-    fn compare(&mut self, message: Option<&[u8]>) -> Result<(), Failure> {
-        let (Some(signs), Some(message)) = (self.signs.clone(), message) else { return Ok(()) };
-        self.unescape(message);
-        signs.check_message(&self.text).map_err(Failure::AnotherLog)
     }
 
     /// Passes on messages that are JSON records themselves, as far as they look like them.

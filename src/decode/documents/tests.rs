@@ -118,6 +118,8 @@ fn an_envelope_with_another_services_log_is_refused() {
         assert_eq!(bodies(&of(message), &format), [message, "2 x"]);
     }
     let refused = Err(Error::AnotherLog { log: "the log of another".to_owned() });
+    let behind_blanks = envelope(r#"{"message":""},{"id":1},{"message":" "},{"message":"2 y"}"#);
+    assert_eq!(decode(&behind_blanks, &format).result, refused);
     assert_eq!(decode(&of("2 y"), &format).result, refused);
     let second = of("free text") + &of("2 y");
     let decoded = decode(&second, &format);

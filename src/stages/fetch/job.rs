@@ -14,6 +14,7 @@ use crate::fleet::Claim;
 use crate::handoff::{PullingId, Work, WorkSource};
 use crate::ledger::{Case, Entry};
 use crate::services::Definition;
+use crate::telemetry;
 
 /// An object in flight. It is small, because thousands may wait for a retry; its [`Work`] is created when its first
 /// bytes have arrived.
@@ -30,8 +31,26 @@ pub struct Job {
     pub pulled: Option<PullingId>,
     pub case: Case,
     pub attempts: Attempts,
+    /// Its last attempt has failed because of its bucket.
+    pub unreadable: Option<Unreadable>,
     /// It is left out if it was written before this time.
     pub not_before: Option<Timestamp>,
+}
+
+/// Counts an object that cannot be read at present, until it can be, or is given up.
+pub struct Unreadable(Arc<telemetry::Input>);
+
+impl Unreadable {
+    pub fn new(telemetry: &Arc<telemetry::Input>) -> Unreadable {
+        telemetry.unreadable.add(1);
+        Unreadable(Arc::clone(telemetry))
+    }
+}
+
+impl Drop for Unreadable {
+    fn drop(&mut self) {
+        self.0.unreadable.add(-1);
+    }
 }
 
 impl Job {

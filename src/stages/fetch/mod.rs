@@ -220,6 +220,7 @@ impl Fetcher {
                     pulled,
                     case,
                     attempts,
+                    unreadable: None,
                     not_before,
                 }));
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::Job;
+use super::job::{Job, Unreadable};
 use super::{Fetcher, InputSettings};
 use crate::ack::{Ending, Outcome, Progress};
 use crate::aws::{Error, Kind};
@@ -153,6 +153,7 @@ impl Fetcher {
         let next = job.attempts.next(error, &telemetry.buckets, &job.object.bucket);
         if is_of_bucket(error) {
             self.doubts.failed(job.input, &job.object.bucket);
+            job.unreadable.get_or_insert_with(|| Unreadable::new(telemetry));
         }
         match next {
             Some(wait) => self.delays().put(job, telemetry, wait),

@@ -109,7 +109,9 @@ impl SharedInput {
         if tells {
             log::warn!(
                 place = self.settings.input.key.as_str();
-                "inputs.{}: the drain waits for the rest of its queue: by SQS's figures {} messages are visible, {}                  delayed, and {} in flight, {} of them here. Another collector may hold them, or one that ended without                  returning them: then they come when their visibility timeout is over",
+                "inputs.{}: the drain waits for the rest of its queue: by SQS's figures {} messages are visible, {} \
+                 delayed, and {} in flight, {} of them here. Those in flight are held by another collector, or by one that \
+                 ended without returning them: then they come when their visibility timeout is over",
                 self.settings.input.key,
                 attributes.available,
                 attributes.delayed,

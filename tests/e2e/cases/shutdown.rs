@@ -199,7 +199,8 @@ fn stopped_drain(name: &str, signal: Signal) {
     let lab = Lab::new(name);
     let objects = load(&lab);
     lab.sink.freeze();
-    let mut collector = lab.run(&config(&lab, 1), &["--drain"]);
+    // The tests may have been started by `nohup`.
+    let mut collector = lab.run_under(&["env", "--default-signal=HUP"], &config(&lab, 1), &["--drain"]);
     collector.wait_until("messages in flight", || lab.queue.peek().iter().any(|message| !message.visible));
     collector.signal(signal);
     let ended = collector.end(PATIENCE);
