@@ -20,7 +20,7 @@ use super::setup::Setup;
 use super::wire::address;
 use super::world::{Seat, World};
 use crate::aws::Http;
-use crate::base::limits::BATCH_BYTES;
+use crate::base::limits::{BATCH_BYTES, DRAIN_PATIENCE};
 use crate::base::locks::lock;
 use crate::base::runtime::{clock, thread};
 use crate::base::stop::Stop;
@@ -28,7 +28,7 @@ use crate::config::{self, Environment};
 use crate::pipeline::{Ending, Job, Outside, Pipeline};
 use crate::settings::Config;
 use crate::stages::send::wire::Network;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, Trouble};
 
 /// The service manager's wait before it restarts a process.
 const RESTART: Duration = Duration::from_secs(5);
@@ -457,7 +457,7 @@ fn run_once(
     telemetry: &Arc<Telemetry>,
     stop: &Stop,
 ) -> Option<Ending> {
-    let world = seat.world.clone();
+    let (world, number) = (seat.world.clone(), seat.process.number());
     let seat = Seat { is_shut: Stop::new(), ..seat.clone() };
     let outside = Outside { http: Some(Http::over(seat.clone())), network: Network::over(seat) };
     let pipeline = match Pipeline::start_patiently(&outside, config, job, telemetry, stop, &mut |_| ()) {
@@ -470,6 +470,12 @@ fn run_once(
     let ending = pipeline.run(&mut |pulse| {
         if let Err(dead) = &pulse.life {
             world.state().violated("a working collector is not called dead", format!("{dead}"));
+        }
+        // A drain may end by itself now, and returns its messages.
+        let may_give_up =
+            |trouble: &Trouble| clock::since(trouble.since) + Duration::from_secs(1) >= DRAIN_PATIENCE;
+        if matches!(job, Job::Drain) && pulse.trouble.as_ref().is_some_and(may_give_up) {
+            world.state().working.remove(&number);
         }
     });
     // A drain does not wait for the end of a long outage.
