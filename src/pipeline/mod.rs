@@ -198,16 +198,16 @@ impl Pipeline {
             has_passed(trouble.since, DRAIN_PATIENCE)
                 || trouble.lasting_since.is_some_and(|since| has_passed(since, DRAIN_PATIENCE_LASTING))
         };
-        // What fails at an input's side is not all that is left as long as other objects are on their way.
+        // Failures at an input's side are not all that is left as long as other objects are on their way.
         let of_inputs = self.of_inputs().flat_map(|health| [health.troubles(), health.left_over()].concat());
         let of_inputs = of_inputs.map(|trouble| progress.since(trouble));
         let over = self.pool.troubles().chain(of_inputs).filter(|trouble| !is_done && is_over(trouble));
-        // What a retry does not help against is told rather than what only takes long.
+        // A failure that a retry does not help against is told rather than one that only takes long.
         over.min_by_key(|trouble| (!trouble.is_lasting(), trouble.since)).map(|trouble| trouble.message)
     }
 }
 
-/// What a drain still gets done beside what fails.
+/// The progress that a drain still makes beside what fails.
 struct Progress {
     bytes: u64,
     /// When bytes of objects were read, decoded, sent or confirmed last.

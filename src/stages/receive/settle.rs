@@ -57,7 +57,7 @@ pub(super) fn end_undeleted(shared: &SharedInput, id: LeaseId, outcome: Outcome)
     if outcome == Outcome::Reject {
         telemetry.rejected.increment();
     }
-    // What the end of the run has interrupted has not failed.
+    // A message that the end of the run has interrupted has not failed.
     let is_judged = settings.drain && !settings.stop.is_stopped() && !settings.abort.is_stopped();
     if is_judged && settler.drain().give_up(&message_id, outcome, receive_count) {
         log::error!(
