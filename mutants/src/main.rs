@@ -52,7 +52,7 @@ struct Arguments {
     only_list: bool,
     /// The simulation is asked about missing mechanisms, not the tests about small faults.
     simulate: bool,
-    /// Of files, or of the names of mechanisms.
+    /// The beginnings of paths, or parts of the names of mechanisms.
     parts: Vec<String>,
 }
 

@@ -16,7 +16,9 @@ use crate::{Arguments, copy, in_parallel, wait, write_if_new, write_switches};
 const LIST: &str = "mutants/mechanisms.yaml";
 /// In the text of an edit, it stands for the condition that the mechanism is taken out.
 const SWITCH: &str = "PLANTED";
-/// A seed takes one to ten seconds.
+/// The most faults of a seed, unless a mechanism says otherwise; `simulate` has the same default.
+const FAULTS_MAX: u64 = 6;
+/// The longest time for a seed, which usually takes one to ten seconds.
 const SEED_TIMEOUT: Duration = Duration::from_secs(240);
 
 #[derive(Deserialize)]
@@ -44,7 +46,7 @@ struct Edit {
 }
 
 fn faults_max() -> u64 {
-    6
+    FAULTS_MAX
 }
 
 /// The first seed that noticed, and what it said; or the number of seeds that did not.
@@ -53,6 +55,7 @@ enum Finding {
     Nothing(usize),
 }
 
+/// Builds the collector with all mechanisms behind switches, and prints a row of a table for each that is tried.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let text =
         fs::read_to_string(arguments.root.join(LIST)).with_context(|| format!("{LIST} cannot be read"))?;
@@ -74,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let notes = arguments.out.join(format!("simulated-{worker}"));
         let finding = try_seeds(&program, number, one, arguments.patience, &notes);
         let faults = match one.faults_max {
-            6 => one.faults.clone(),
+            FAULTS_MAX => one.faults.clone(),
             most => format!("{}, up to {most}", one.faults),
         };
         match &finding {

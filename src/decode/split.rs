@@ -162,10 +162,7 @@ impl Split {
     }
 
     pub fn empty_documents(&self) -> u64 {
-        match &self.splitter {
-            Splitter::Parquet { documents: Some(documents), .. } => documents.empty_documents(),
-            splitter => splitter.empty_documents(),
-        }
+        self.splitter.empty_documents()
     }
 
     /// The first bytes of the text.
@@ -419,6 +416,7 @@ impl Splitter {
         match self {
             Splitter::Documents(documents) => documents.empty_documents(),
             Splitter::AmongText(documents) => documents.empty_documents(),
+            Splitter::Parquet { documents: Some(documents), .. } => documents.empty_documents(),
             _ => 0,
         }
     }

@@ -123,8 +123,7 @@ impl Pipeline {
             // has not finished its job.
             let is_done = self.is_done() && !self.stop.is_stopped();
             let pulse = self.pulse(&mut vitals);
-            progress.look(&self.telemetry, clock::now());
-            ending.gave_up = self.hopeless(&pulse, is_done, &progress);
+            ending.gave_up = self.hopeless(&pulse, is_done, &mut progress);
             if ending.gave_up.is_some() {
                 self.abort.stop();
             }
@@ -182,7 +181,7 @@ impl Pipeline {
 
     /// The reason to abort: an output is gone for good or, if the job has an end, it did not end well or a trouble
     /// lasts too long.
-    fn hopeless(&self, pulse: &Pulse, is_done: bool, progress: &Progress) -> Option<String> {
+    fn hopeless(&self, pulse: &Pulse, is_done: bool, progress: &mut Progress) -> Option<String> {
         if let Some(closed) = self.pool.closed() {
             return Some(closed.clone());
         }
@@ -193,6 +192,7 @@ impl Pipeline {
             return Some(dead.to_string());
         }
         let now = clock::now();
+        progress.look(&self.telemetry, now);
         let has_passed = |since, patience| now.saturating_duration_since(since) >= patience;
         let is_over = |trouble: &Trouble| {
             has_passed(trouble.since, DRAIN_PATIENCE)

@@ -58,7 +58,7 @@ impl Events {
                 if !events.text.trim_ascii().is_empty()
                     && let Some(signs) = signs.take()
                 {
-                    signs.check_message(&events.text).map_err(Failure::AnotherLog)?;
+                    signs.check_message(&events.text).map_err(Failure::Object)?;
                 }
             }
             events.give(message, sink);
@@ -102,7 +102,7 @@ impl Events {
         self.copies.read(document.len());
         let events = match self.open(document)? {
             Opened::Events(_) if self.head.len() > HEADER_BYTES_MAX => {
-                return Err(Failure::Copies(Error::HeaderTooLarge { max: HEADER_BYTES_MAX }));
+                return Err(Failure::Object(Error::HeaderTooLarge { max: HEADER_BYTES_MAX }));
             }
             Opened::Events(events) => events,
             Opened::Control => return Ok(Outcome::Empty),
@@ -114,7 +114,7 @@ impl Events {
             if !event.starts_with(b"{") {
                 return Ok(Outcome::Other);
             }
-            self.copies.copy(self.head.len()).map_err(Failure::Copies)?;
+            self.copies.copy(self.head.len()).map_err(Failure::Object)?;
             let message = self.read(event)?;
             give(self, message)?;
             outcome = Outcome::Read;

@@ -9,12 +9,9 @@ pub enum Failure {
     Bad(Fault),
     /// Its output exceeds the bound.
     TooLarge,
-    /// There is no memory for its output.
-    Memory(Error),
-    /// Its repeated data would be copied into its records too often.
-    Copies(Error),
-    /// It has another service's log.
-    AnotherLog(Error),
+    /// The whole object is refused: there is no memory for the output, its repeated data would be copied too often, or it
+    /// has another service's log.
+    Object(Error),
 }
 
 impl From<Fault> for Failure {

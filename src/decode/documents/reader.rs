@@ -149,7 +149,7 @@ impl Reader {
             self.failed = Some(match failure {
                 Failure::Bad(Fault { cause, .. }) => Error::BadDocument { number: self.number, cause },
                 Failure::TooLarge => Error::RecordTooLarge { max: self.record_bytes_max },
-                Failure::Memory(error) | Failure::Copies(error) | Failure::AnotherLog(error) => error,
+                Failure::Object(error) => error,
             });
         }
     }
@@ -178,7 +178,7 @@ impl Reader {
     fn reserve(&mut self, length: usize) -> Result<usize, Failure> {
         let max = (self.each.growth_max() * length + MIB).min(self.record_bytes_max);
         if max > 2 * MIB {
-            self.charge.set(max).map_err(Failure::Memory)?;
+            self.charge.set(max).map_err(Failure::Object)?;
         }
         Ok(max)
     }

@@ -126,7 +126,7 @@ fn an_envelope_with_another_services_log_is_refused() {
     assert_eq!((decoded.records.len(), decoded.result), (2, refused));
 }
 
-/// What is empty in a document does not make it less of a record.
+/// A record stays one if a list in it is empty.
 #[test]
 fn a_record_with_an_empty_list_beside_its_members_is_a_record() {
     let others =

@@ -245,8 +245,8 @@ impl Json {
         whole.map_err(|cause| self.bad(data.len(), cause))
     }
 
-    /// The path leads to a record in this document, so nothing else of it needs to be kept. What is before it is bounded
-    /// as if it had been kept, so that the document's chunks make no difference.
+    /// The path leads to a record in this document, so nothing else of it needs to be kept. The part before it
+    /// is bounded all the same, so that the result does not depend on the chunks.
     fn records_are_found(&mut self, pos: usize) -> Result<(), Error> {
         let read = self.read_of_document(pos);
         self.begun = None;

@@ -20,7 +20,7 @@ pub struct Drain {
     /// Number of consecutive looks at which the queue looked empty, and the end of the last one.
     looks: u32,
     looked: Option<Instant>,
-    /// Since when the queue has had messages that nobody gives us, or the last time that the log has said so.
+    /// The beginning of a wait for messages that nobody gives us, or the last time that the log told of it.
     waits_since: Option<Instant>,
     /// Messages that failed and were not delivered since, with the number of failures.
     failed: HashMap<String, u32>,
