@@ -5,13 +5,13 @@
 //! test alone to see which faults it reaches, and tries a fault only with the tests that reach it, the quickest first.
 //!
 //! ```text
-//! mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH...
+//! mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--seeds N] [--again] [--list] PATH...
 //! mutants ROOT OUT --simulate [--jobs N] [--patience SECONDS] [--list] [PART]...
 //! ```
 //!
 //! `PATH` is the beginning of a path below the collector's `src`: `ack/`, `stages/send/caution.rs`. The faults that no test notices are
-//! printed, and all results are written to `OUT/results.tsv`. The second form plants whole [`mechanisms`] that are missing, and
-//! asks the simulation.
+//! printed, and all results are written to `OUT/results.tsv`. With `--seeds`, the first seeds of the simulation count as tests too. The
+//! second form plants whole [`mechanisms`] that are missing, and asks the simulation alone.
 
 mod mechanisms;
 mod plant;
@@ -33,7 +33,7 @@ use serde_json::Value;
 
 /// The tests that are run: those of the library, and those that compare whole objects with golden files.
 const TESTS: [&str; 5] = ["--lib", "--test", "golden", "--test", "forms"];
-/// Where a fault makes a program take memory without end, it dies here, in KiB.
+/// The most memory of a test's process, in KiB.
 const MEMORY_MAX: &str = "8000000";
 /// The most that tests of one process take together, without a fault.
 const BATCH_TIME: Duration = Duration::from_secs(3);
@@ -47,6 +47,8 @@ struct Arguments {
     patience: Duration,
     /// Only tests whose names contain one of these are run; all if there are none.
     tests: Vec<String>,
+    /// Seeds of the simulation that are run besides the tests, from 1 on.
+    seeds: u64,
     /// Faults that an earlier run has caught are not tried again.
     again: bool,
     only_list: bool,
@@ -70,10 +72,47 @@ impl fmt::Display for Place {
 }
 
 struct Test {
-    binary: PathBuf,
-    name: String,
+    check: Check,
     takes: Duration,
     reaches: Vec<usize>,
+}
+
+/// A test of the library, or a seed of the simulation, with its program.
+#[derive(Clone)]
+enum Check {
+    Test(PathBuf, String),
+    Seed(PathBuf, u64),
+}
+
+impl Check {
+    /// True if one process can run both.
+    fn runs_with(&self, other: &Check) -> bool {
+        matches!((self, other), (Check::Test(one, _), Check::Test(another, _)) if one == another)
+    }
+
+    fn command(checks: &[&Check]) -> Command {
+        // Where a fault makes it take memory without end, it dies.
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {MEMORY_MAX}; exec \"$@\""), "sh"]);
+        match checks[0] {
+            Check::Test(binary, _) => command.arg(binary).args(["--exact", "--test-threads", "4"]),
+            Check::Seed(program, _) => command.arg(program).args(["simulate", "--seed"]),
+        };
+        command.args(checks.iter().map(|check| match check {
+            Check::Test(_, name) => name.clone(),
+            Check::Seed(_, seed) => seed.to_string(),
+        }));
+        command
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Check::Test(_, name) => f.write_str(name),
+            Check::Seed(_, seed) => write!(f, "seed {seed}"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,7 +178,12 @@ fn main() -> Result<()> {
     }
     let (places, binaries) = tree.build()?;
     println!("{} faults in one build; {} more do not compile", places.len(), tree.refused.len());
-    let tests = reached(&arguments, &binaries, places.len())?;
+    let mut checks = tests(&arguments, &binaries)?;
+    if arguments.seeds > 0 {
+        let program = mechanisms::build(&tree.path, &arguments.out.join("simulate"))?;
+        checks.extend((1..=arguments.seeds).map(|seed| Check::Seed(program.clone(), seed)));
+    }
+    let tests = reached(&arguments, &checks, places.len())?;
     let mut results = Results::read(&arguments.out)?;
     let verdicts = try_all(&arguments, &places, &tests, &results);
     results.add(&places, &verdicts)?;
@@ -151,13 +195,14 @@ fn main() -> Result<()> {
 fn arguments() -> Result<Arguments> {
     let mut words = std::env::args().skip(1);
     let (mut positional, mut tests) = (Vec::new(), Vec::new());
-    let (mut jobs, mut patience) = (thread::available_parallelism()?.get(), 60);
+    let (mut jobs, mut patience, mut seeds) = (thread::available_parallelism()?.get(), 60, 0);
     let (mut again, mut only_list, mut simulate) = (false, false, false);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--jobs" => jobs = words.next().context("--jobs needs a number")?.parse()?,
             "--patience" => patience = words.next().context("--patience needs seconds")?.parse()?,
             "--tests" => tests.push(words.next().context("--tests needs a part of a name")?),
+            "--seeds" => seeds = words.next().context("--seeds needs a number")?.parse()?,
             "--again" => again = true,
             "--list" => only_list = true,
             "--simulate" => simulate = true,
@@ -166,7 +211,7 @@ fn arguments() -> Result<Arguments> {
     }
     ensure!(
         positional.len() > if simulate { 1 } else { 2 },
-        "usage: mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--again] [--list] PATH...\n\
+        "usage: mutants ROOT OUT [--jobs N] [--patience SECONDS] [--tests PART]... [--seeds N] [--again] [--list] PATH...\n\
          or: mutants ROOT OUT --simulate [--jobs N] [--patience SECONDS] [--list] [PART]..."
     );
     let parts = positional.split_off(2);
@@ -174,7 +219,7 @@ fn arguments() -> Result<Arguments> {
     // The tests run in another folder.
     let (root, out) = (PathBuf::from(&positional[0]), fs::canonicalize(&positional[1])?);
     let patience = Duration::from_secs(patience);
-    Ok(Arguments { root, out, jobs, patience, tests, again, only_list, simulate, parts })
+    Ok(Arguments { root, out, jobs, patience, tests, seeds, again, only_list, simulate, parts })
 }
 
 /// A copy of the collector's files, in which the faults are planted.
@@ -377,9 +422,9 @@ fn write_if_new(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Runs each test alone, and notes the faults whose places it comes to.
-fn reached(arguments: &Arguments, binaries: &[PathBuf], count: usize) -> Result<Vec<Test>> {
-    let mut names = Vec::new();
+/// The wanted tests of these programs.
+fn tests(arguments: &Arguments, binaries: &[PathBuf]) -> Result<Vec<Check>> {
+    let mut tests = Vec::new();
     for binary in binaries {
         let listed = Command::new(binary)
             .args(["--list", "--format", "terse"])
@@ -390,26 +435,26 @@ fn reached(arguments: &Arguments, binaries: &[PathBuf], count: usize) -> Result<
             arguments.tests.is_empty() || arguments.tests.iter().any(|part| name.contains(part.as_str()))
         };
         let listed = listed.lines().filter_map(|line| line.strip_suffix(": test")).filter(is_wanted);
-        names.extend(listed.map(|name| (binary.clone(), name.to_owned())));
+        tests.extend(listed.map(|name| Check::Test(binary.clone(), name.to_owned())));
     }
-    let tests = in_parallel(arguments.jobs, &names, |worker, (binary, name)| {
+    Ok(tests)
+}
+
+/// Runs each test alone, and notes the faults whose places it comes to.
+fn reached(arguments: &Arguments, checks: &[Check], count: usize) -> Result<Vec<Test>> {
+    let tests = in_parallel(arguments.jobs, checks, |worker, check| {
         let notes = arguments.out.join(format!("reached-{worker}"));
         fs::write(&notes, vec![0; count]).ok()?;
         let begin = Instant::now();
-        let ended = run(arguments, binary, &[name], &[("MUTANTS_REACHED", &notes)], Duration::from_secs(600));
+        let ended = run(arguments, &[check], &[("MUTANTS_REACHED", &notes)], Duration::from_secs(600));
         let takes = begin.elapsed();
         if ended != Some(true) {
-            eprintln!("{name} fails by itself, without a fault; it is left out");
+            eprintln!("{check} fails by itself, without a fault; it is left out");
             return None;
         }
-        let reaches = fs::read(&notes)
-            .ok()?
-            .iter()
-            .enumerate()
-            .filter(|&(_, &note)| note != 0)
-            .map(|(number, _)| number)
-            .collect();
-        Some(Test { binary: binary.clone(), name: name.clone(), takes, reaches })
+        let notes = fs::read(&notes).ok()?;
+        let reaches = notes.iter().enumerate().filter(|&(_, &note)| note != 0).map(|(number, _)| number);
+        Some(Test { check: check.clone(), takes, reaches: reaches.collect() })
     });
     let mut tests: Vec<_> = tests.into_iter().flatten().collect();
     tests.sort_by_key(|test| test.takes);
@@ -450,14 +495,8 @@ fn try_one(arguments: &Arguments, number: usize, tests: &[&Test]) -> Verdict {
     let mut rest = tests;
     while !rest.is_empty() && spent < arguments.patience {
         let (batch, takes) = next_batch(rest);
-        let names: Vec<_> = batch.iter().map(|test| test.name.as_str()).collect();
-        match run(
-            arguments,
-            &batch[0].binary,
-            &names,
-            &[("MUTANT", &mutant)],
-            Duration::from_secs(20) + takes * 5,
-        ) {
+        let checks: Vec<_> = batch.iter().map(|test| &test.check).collect();
+        match run(arguments, &checks, &[("MUTANT", &mutant)], Duration::from_secs(20) + takes * 5) {
             Some(true) => {}
             Some(false) => return Verdict::Caught,
             None => return Verdict::Hung,
@@ -468,12 +507,12 @@ fn try_one(arguments: &Arguments, number: usize, tests: &[&Test]) -> Verdict {
     Verdict::Missed
 }
 
-/// The first tests that are of one binary and take little time together.
+/// The first tests that one process can run and that take little time together.
 fn next_batch<'a, 'b>(tests: &'b [&'a Test]) -> (&'b [&'a Test], Duration) {
     let mut takes = Duration::ZERO;
     let mut count = 0;
     for test in tests.iter().take(BATCH_MAX) {
-        if test.binary != tests[0].binary || (count > 0 && takes + test.takes > BATCH_TIME) {
+        if count > 0 && (!tests[0].check.runs_with(&test.check) || takes + test.takes > BATCH_TIME) {
             break;
         }
         takes += test.takes;
@@ -482,19 +521,14 @@ fn next_batch<'a, 'b>(tests: &'b [&'a Test]) -> (&'b [&'a Test], Duration) {
     (&tests[..count], takes)
 }
 
-/// Runs tests, and says whether they pass; `None` if they don't end in time.
+/// Runs tests in one process, and says whether they pass; `None` if they don't end in time.
 fn run(
     arguments: &Arguments,
-    binary: &Path,
-    names: &[impl AsRef<str>],
+    checks: &[&Check],
     environment: &[(&str, &PathBuf)],
     timeout: Duration,
 ) -> Option<bool> {
-    let mut child = Command::new("sh")
-        .args(["-c", &format!("ulimit -v {MEMORY_MAX}; exec \"$@\""), "sh"])
-        .arg(binary)
-        .args(["--exact", "--test-threads", "4"])
-        .args(names.iter().map(AsRef::as_ref))
+    let mut child = Check::command(checks)
         .envs(environment.iter().copied())
         .env("PROPTEST_RNG_SEED", "1")
         .env("PROPTEST_FAILURE_PERSISTENCE", "off")

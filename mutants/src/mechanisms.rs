@@ -127,7 +127,8 @@ fn plant(root: &Path, tree: &Path, mechanisms: &[Mechanism]) -> Result<()> {
     write_switches(tree, mechanisms.len())
 }
 
-fn build(tree: &Path, target: &Path) -> Result<PathBuf> {
+/// Builds the collector as it is in this tree, and returns the program's path.
+pub fn build(tree: &Path, target: &Path) -> Result<PathBuf> {
     let status = Command::new("cargo")
         .current_dir(tree)
         .args(["build", "--locked", "--release", "--config", "profile.release.debug=false", "--target-dir"])

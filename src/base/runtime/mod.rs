@@ -14,6 +14,8 @@ pub mod atomic;
 pub mod channel;
 pub mod clock;
 pub mod disk;
+#[cfg(test)]
+pub mod still;
 pub mod sync;
 pub mod thread;
 pub mod workers;

@@ -571,3 +571,6 @@ fn is_accepted(tls: &ClientConnection) -> bool {
         || tls.tls13_tickets_received() > 0
         || tls.handshake_kind() == Some(HandshakeKind::Resumed)
 }
+
+#[cfg(test)]
+mod tests;
