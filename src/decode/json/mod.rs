@@ -327,20 +327,22 @@ impl Json {
     fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut Take<'_>) -> Result<(), Error> {
         let Place::Inside { value, part, around } = &self.place else { return Ok(()) };
         let (is_scalar, part, around) = (value.is_scalar(), *part, *around);
+        let may_have_line_end = value.may_have_line_end();
         self.place = Place::Between(around);
         if part == Part::Member {
             return Ok(());
         }
         let is_outlined = !is_scalar && self.partial.held().is_empty();
         let whole = self.partial.complete(piece, |bytes| {
-            let newlines = if has_line_end(bytes) { Newlines::Insignificant } else { Newlines::Absent };
+            let has_line_end = may_have_line_end && has_line_end(bytes);
+            let newlines = if has_line_end { Newlines::Insignificant } else { Newlines::Absent };
             if is_scalar && !scan::is_whole_scalar(bytes) {
                 return Err("neither a number nor true, false or null");
             }
             if !is_scalar && self.objects_only && !begins_object(bytes) {
                 return Err("an object whose first key is not in double quotes");
             }
-            if newlines != Newlines::Absent && scan::has_line_end_in_string(bytes) {
+            if has_line_end && scan::has_line_end_in_string(bytes) {
                 return Err(LINE_END_IN_STRING);
             }
             sink(match part {

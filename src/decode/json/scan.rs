@@ -73,6 +73,11 @@ impl Value {
         self.kind == Kind::Scalar
     }
 
+    /// False for an object or array that is known to have no line end.
+    pub fn may_have_line_end(&self) -> bool {
+        self.kind != Kind::Container || self.container.has_control()
+    }
+
     /// Inside a string, which cannot contain a raw line end.
     pub fn in_string(&self) -> bool {
         self.container.in_string() || self.text != Text::Outside

@@ -12,6 +12,8 @@ pub(super) struct Masks {
     pub(super) opens: u64,
     /// `}` and `]`.
     pub(super) closes: u64,
+    /// Below a space: line ends and tabs, and what JSON does not allow.
+    pub(super) controls: u64,
 }
 
 /// Blocks of a value that have a place in its outline: the first 4 KiB.
@@ -56,6 +58,8 @@ pub struct Container {
     in_string: bool,
     /// The next byte is escaped.
     escaped: bool,
+    /// It has a byte below a space.
+    has_control: bool,
 }
 
 impl Container {
@@ -67,6 +71,11 @@ impl Container {
     /// The next byte is inside a string.
     pub fn in_string(&self) -> bool {
         self.in_string
+    }
+
+    /// A line end, or another byte below a space, has been passed. There is none in what most programs write.
+    pub fn has_control(&self) -> bool {
+        self.has_control
     }
 
     #[inline(always)]
@@ -129,10 +138,14 @@ impl Container {
         let closing = u64::from(closes.count_ones());
         if self.depth > closing {
             self.depth = self.depth + u64::from(opens.count_ones()) - closing;
+            self.has_control |= masks.controls != 0;
             return None;
         }
         let end;
         (self.depth, end) = brackets(self.depth, opens, closes);
+        // From the lowest bit up to that of the last bracket, which is none itself.
+        let within = end.map_or(u64::MAX, |end| u64::MAX >> (BLOCK - end));
+        self.has_control |= masks.controls & within != 0;
         end
     }
 

@@ -92,12 +92,15 @@ mod tests {
     fn end(data: &[u8], cuts: &[usize]) -> Option<usize> {
         let expected = naive::end(data);
         for (name, scan) in implementations() {
+            let mut whole = Container::default();
             assert_eq!(
-                scan(&mut Container::default(), data, None),
+                scan(&mut whole, data, None),
                 expected,
                 "{name}: {:?}",
                 data.escape_ascii().to_string()
             );
+            let has_control = data[..expected.unwrap_or(data.len())].iter().any(|byte| *byte < b' ');
+            assert_eq!(whole.has_control(), has_control, "{name}: {:?}", data.escape_ascii().to_string());
             let mut outline = Outline::default();
             assert_eq!(scan(&mut Container::default(), data, Some(&mut outline)), expected, "{name}");
             check_outline(&outline, &data[..expected.unwrap_or(data.len())]);
@@ -107,6 +110,7 @@ mod tests {
                 let found = scan(&mut container, head, None)
                     .or_else(|| scan(&mut container, tail, None).map(|end| cut + end));
                 assert_eq!(found, expected, "{name}, cut at {cut}: {:?}", data.escape_ascii().to_string());
+                assert_eq!(container.has_control(), has_control, "{name}, cut at {cut}");
             }
         }
         expected

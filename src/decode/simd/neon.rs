@@ -1,7 +1,7 @@
 //! The version for 64-bit ARM, where every processor has NEON.
 
 use std::arch::aarch64::{
-    uint8x16_t, vandq_u8, vceqq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vorrq_u8, vpaddq_u8,
+    uint8x16_t, vandq_u8, vceqq_u8, vcltq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vorrq_u8, vpaddq_u8,
     vreinterpretq_u64_u8,
 };
 
@@ -39,6 +39,7 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
         backslashes: equal(quarters, b'\\'),
         opens: equal(braces, b'{'),
         closes: equal(braces, b'}'),
+        controls: bits(quarters.map(|quarter| vcltq_u8(quarter, vdupq_n_u8(b' ')))),
     }
 }
 

@@ -7,12 +7,13 @@ pub fn scan(container: &mut Container, data: &[u8], outline: Option<&mut Outline
 }
 
 fn masks(block: &[u8; BLOCK]) -> Masks {
-    let mut masks = Masks { quotes: 0, backslashes: 0, opens: 0, closes: 0 };
+    let mut masks = Masks { quotes: 0, backslashes: 0, opens: 0, closes: 0, controls: 0 };
     for (at, &byte) in block.iter().enumerate() {
         masks.quotes |= u64::from(byte == b'"') << at;
         masks.backslashes |= u64::from(byte == b'\\') << at;
         masks.opens |= u64::from(byte | 0x20 == b'{') << at;
         masks.closes |= u64::from(byte | 0x20 == b'}') << at;
+        masks.controls |= u64::from(byte < b' ') << at;
     }
     masks
 }

@@ -1,10 +1,10 @@
 //! The x86 versions: AVX-512 or AVX2, both with carry-less multiplication, and SSE2, which every x86-64 processor has.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_clmulepi64_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
+    __m128i, __m256i, _mm_clmulepi64_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_min_epu8,
     _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8, _mm256_cmpeq_epi8, _mm256_loadu_si256,
-    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm512_cmpeq_epi8_mask, _mm512_loadu_si512,
-    _mm512_or_si512, _mm512_set1_epi8,
+    _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm512_cmpeq_epi8_mask,
+    _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8,
 };
 
 use super::portable::prefix_xor;
@@ -69,6 +69,7 @@ fn masks_avx512(block: &[u8; BLOCK]) -> Masks {
         backslashes: equal(block, b'\\'),
         opens: equal(braces, b'{'),
         closes: equal(braces, b'}'),
+        controls: _mm512_cmplt_epu8_mask(block, _mm512_set1_epi8(b' ' as i8)),
     }
 }
 
@@ -99,6 +100,14 @@ fn masks_avx2(block: &[u8; BLOCK]) -> Masks {
         backslashes: equal(low, high, b'\\'),
         opens: equal(low_braces, high_braces, b'{'),
         closes: equal(low_braces, high_braces, b'}'),
+        controls: {
+            // There is no comparison of unsigned bytes: those below a space are their own minimum with the byte before it.
+            let last = _mm256_set1_epi8(b' ' as i8 - 1);
+            let bits = |half| {
+                u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(half, last), half)) as u32)
+            };
+            bits(low) | bits(high) << 32
+        },
     }
 }
 
@@ -128,10 +137,13 @@ fn masks_sse2(block: &[u8; BLOCK]) -> Masks {
         // SAFETY: 16 bytes are read from an array of 16; the load needs no alignment.
         unsafe { _mm_loadu_si128(quarter.as_ptr().cast::<__m128i>()) }
     });
+    let bits = |quarters: [__m128i; 4]| {
+        let [a, b, c, d] = quarters.map(|quarter| _mm_movemask_epi8(quarter) as u64);
+        a | b << 16 | c << 32 | d << 48
+    };
     let equal = |quarters: [__m128i; 4], byte: u8| {
         let wanted = _mm_set1_epi8(byte as i8);
-        let bits = quarters.map(|quarter| _mm_movemask_epi8(_mm_cmpeq_epi8(quarter, wanted)) as u64);
-        bits[0] | bits[1] << 16 | bits[2] << 32 | bits[3] << 48
+        bits(quarters.map(|quarter| _mm_cmpeq_epi8(quarter, wanted)))
     };
     let braces = quarters.map(|quarter| _mm_or_si128(quarter, _mm_set1_epi8(0x20)));
     Masks {
@@ -139,6 +151,10 @@ fn masks_sse2(block: &[u8; BLOCK]) -> Masks {
         backslashes: equal(quarters, b'\\'),
         opens: equal(braces, b'{'),
         closes: equal(braces, b'}'),
+        controls: bits(quarters.map(|quarter| {
+            // See `masks_avx2`.
+            _mm_cmpeq_epi8(_mm_min_epu8(quarter, _mm_set1_epi8(b' ' as i8 - 1)), quarter)
+        })),
     }
 }
 
