@@ -463,8 +463,10 @@ pub const SENDER_BYTES: usize = BATCH_BYTES + 64 * KIB;
 pub const ENDING_BYTES: usize = 64 * KIB;
 /// Memory of a worker: the tables of its decompressor and compressor, and a window for each level of a stream.
 pub const WORKER_BYTES: usize = 512 * KIB + COMPRESSION_LEVELS_MAX * INFLATE_WINDOW_BYTES;
-/// The minimum useful total of the limit's parts: a third of seven eighths of it holds a part of an object.
+/// The minimum useful total of the limit's parts: a third of seven eighths of it holds a part of an object …
 pub const SHARES_BYTES_MIN: usize = PART_BYTES * 7 / 2;
+/// … and a third of six eighths, if there are queues and sources.
+pub const SHARES_BYTES_MIN_BOTH: usize = PART_BYTES * 4;
 /// Memory of a message in flight: its lease with the receipt handle, its objects' names, and their delivery state.
 pub const MESSAGE_BYTES: usize = 4 * KIB;
 /// Bodies of messages that wait for their turn or a fetcher: more would only wait longer.
@@ -486,6 +488,8 @@ pub struct Crew {
     pub others: usize,
     /// Threads besides the fetchers that call AWS.
     pub callers: usize,
+    /// Of these, the sources behind an API.
+    pub sources: usize,
     pub fetchers: usize,
     pub workers: usize,
     /// The senders of all outputs together, each with its connection.
@@ -512,16 +516,21 @@ impl Crew {
             + (self.endings + self.spare_endings) * ENDING_BYTES
     }
 
+    fn shares_bytes_min(&self) -> usize {
+        if self.queues > 0 && self.sources > 0 { SHARES_BYTES_MIN_BOTH } else { SHARES_BYTES_MIN }
+    }
+
     /// The minimum useful `memory_limit`.
     pub fn memory_limit_min(&self) -> u64 {
-        // A worker's scratch comes out of a third of seven eighths.
+        // A worker's scratch comes out of a third of six eighths.
         let scratch = self.workers * SCRATCH_BYTES_MIN * 4;
-        ((self.bytes() + SHARES_BYTES_MIN.max(scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
+        ((self.bytes() + self.shares_bytes_min().max(scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
     }
 }
 
-/// The division of `memory_limit`: threads come first. Of the rest an eighth is for messages, and a third each for
-/// compressed bytes, expanded bytes and frames, so that no stage can take what a later one needs to make progress.
+/// The division of `memory_limit`: threads come first. Of the rest an eighth is for messages if there are queues, another for
+/// sources behind an API if there are any, and a third each of what is left for compressed bytes, expanded bytes and frames, so that no stage can take what a
+/// later one needs to make progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
     /// Messages of one queue in flight, besides [`MESSAGES_RECEIVED_BYTES`] per receiver.
@@ -546,6 +555,10 @@ pub struct MemoryShares {
     pub window: usize,
     /// Memory of frames that is kept for reuse.
     pub frames_kept: usize,
+    /// Memory of answers of APIs that are being handed over, all sources together.
+    pub pages: usize,
+    /// Events that all sources remember together.
+    pub ids: usize,
 }
 
 impl MemoryShares {
@@ -553,17 +566,19 @@ impl MemoryShares {
     /// [`Crew::memory_limit_min`]).
     pub fn of(memory_limit: u64, crew: &Crew) -> MemoryShares {
         let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
-        let rest = limit.saturating_sub(crew.bytes()).max(SHARES_BYTES_MIN);
-        let bodies = (rest / 32).min(BODIES_BYTES_MAX);
-        let messages = (rest / 16 / MESSAGE_BYTES / crew.queues.max(1)).min(MESSAGES_IN_WORK_MAX);
-        let third = (rest - rest / 8) / 3;
+        let rest = limit.saturating_sub(crew.bytes()).max(crew.shares_bytes_min());
+        let eighth_of = |count: usize| if count > 0 { rest / 8 } else { 0 };
+        let (of_queues, of_sources) = (eighth_of(crew.queues), eighth_of(crew.sources));
+        let bodies = (of_queues / 4).min(BODIES_BYTES_MAX);
+        let messages = (of_queues / 2 / MESSAGE_BYTES / crew.queues.max(1)).min(MESSAGES_IN_WORK_MAX);
+        let third = (rest - of_queues - of_sources) / 3;
         let ahead = crew.fetchers * AHEAD_BYTES_PER_FETCHER + crew.workers * AHEAD_BYTES_PER_WORKER;
         let compressed = (third - third / 4).min(ahead).max(PART_BYTES);
         let frames_kept = (third / 8).min(FRAME_BYTES_KEPT_MAX);
         let frames = third - frames_kept;
         MemoryShares {
             messages,
-            objects: (rest / 16 / OBJECT_BYTES).min(OBJECTS_BEGUN_MAX),
+            objects: (of_queues / 2 / OBJECT_BYTES).min(OBJECTS_BEGUN_MAX),
             bodies: bodies / crew.queues.max(1),
             bodies_large: bodies,
             compressed,
@@ -573,6 +588,8 @@ impl MemoryShares {
             frames,
             window: (frames / (crew.senders + crew.endings).max(1)).clamp(BATCH_BYTES, SEND_WINDOW_BYTES),
             frames_kept,
+            pages: (of_sources / 2).min(POLL_PAGES_BYTES_MAX),
+            ids: (of_sources / 2 / POLL_SEEN_BYTES).min(crew.sources * POLL_SEEN_MAX),
         }
     }
 }
@@ -774,6 +791,13 @@ pub const POLL_PAGES_IN_WORK_MAX: usize = 64;
 /// Events that a source remembers to recognize repeats, about 50 bytes each: what LookupEvents gives in an hour, the
 /// usual time slot, at the rate that AWS allows. Beyond it the oldest are dropped first, which only costs repeats.
 pub const POLL_SEEN_MAX: usize = 360_000;
+/// Memory of an event that a source remembers, in a table that doubles when it is full.
+pub const POLL_SEEN_BYTES: usize = 72;
+/// Memory of an answer's events, until they are handed over, as a multiple of the answer: what was parsed, the lines made of
+/// that, and the page.
+pub const POLL_PAGE_FACTOR: usize = 4;
+/// The useful memory for answers that are being handed over.
+pub const POLL_PAGES_BYTES_MAX: usize = 128 * MIB;
 /// Fewer of them are not worth removing.
 pub const POLL_FORGET_MIN: usize = 1000;
 /// First and longest wait between failing calls of a source.
@@ -1083,15 +1107,15 @@ mod tests {
         /// For any configuration that fits at all, its threads and shares fit together.
         #[test]
         fn the_shares_are_the_limit(
-            (queues, receivers) in (0..300usize, 1..64usize),
+            (queues, receivers, sources) in (0..300usize, 1..64usize, 0..100usize),
             (fetchers, workers, senders) in (1..4097usize, 1..4097usize, 1..600usize),
             spare in 0..8u64 << 30,
         ) {
-            let callers = queues * (receivers + 1);
+            let callers = queues * (receivers + 1) + sources;
             let (spares, endings) = (senders, senders * SEND_ENDINGS_MAX);
             let others = 12 + 3 * queues;
             let crew = Crew {
-                queues, others, callers, fetchers, workers, senders, endings, spares, spare_endings: endings,
+                queues, others, callers, sources, fetchers, workers, senders, endings, spares, spare_endings: endings,
             };
             let limit = crew.memory_limit_min() + spare;
             let shares = MemoryShares::of(limit, &crew);
@@ -1102,7 +1126,9 @@ mod tests {
                 + shares.compressed_kept
                 + workers * shares.scratch
                 + shares.frames
-                + shares.frames_kept;
+                + shares.frames_kept
+                + shares.pages
+                + shares.ids * POLL_SEEN_BYTES;
             prop_assert!(held as u64 <= limit, "{held} of {limit}: {shares:?}");
             prop_assert!(shares.compressed >= PART_BYTES && shares.frames >= 2 * BATCH_BYTES);
             prop_assert!(shares.whole_object <= shares.compressed);

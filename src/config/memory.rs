@@ -57,6 +57,7 @@ impl Config {
             queues: self.inputs.len(),
             others: THREADS_ALWAYS + (THREADS_PER_QUEUE - 1) * self.inputs.len(),
             callers: self.inputs.iter().map(per_queue).sum::<usize>() + self.sources.len(),
+            sources: self.sources.len(),
             fetchers: self.globals.fetchers.min(each_max),
             workers: self.globals.workers.min(each_max),
             senders: self.outputs.iter().map(senders).sum(),

@@ -7,6 +7,7 @@
 //! | frame → send | [`Batch`] |
 
 pub mod batch;
+pub mod ending;
 pub mod gzip;
 pub mod parts;
 pub mod pulling_id;
@@ -15,6 +16,7 @@ pub mod task;
 pub mod work;
 
 pub use batch::{Batch, Origin, Subject, Trial};
+pub use ending::ending_of;
 pub use gzip::Gzip;
 pub use pulling_id::PullingId;
 pub use task::{Task, TaskSource};

@@ -303,6 +303,7 @@ impl Sending<'_> {
                 refused.add(&subject.id, &confirmed);
                 input.failed(&Failed {
                     object: subject.object.as_ref(),
+                    polled: None,
                     service: Some(&service.name),
                     delivery: fate.delivery(),
                     ending: Some(Ending::Output),

@@ -15,11 +15,11 @@ use crate::base::runtime::workers;
 use crate::base::stop::Stop;
 use crate::base::text::variant;
 use crate::decode::{Error, Scratch};
-use crate::handoff::{Payload, Subject, Work, WorkSource};
+use crate::handoff::{Payload, Subject, Work, WorkSource, ending_of};
 use crate::ledger::{Ledger, Suspects};
 use crate::services::Route;
 use crate::stages::send::Outputs;
-use crate::telemetry::{Failed, Service, Telemetry};
+use crate::telemetry::{Failed, Polled, Service, Telemetry};
 
 /// The workers' shared state.
 pub struct Worker {
@@ -200,8 +200,10 @@ impl Worker {
         };
         let ending = ending_of(error);
         work.fate.note(ending);
+        let page = matches!(work.source, WorkSource::Page { .. }).then(|| work.source.to_string());
         self.telemetry.inputs[work.input].failed(&Failed {
             object: work.source.object(),
+            polled: page.as_deref().map(Polled::Page),
             service: Some(&work.service.name),
             delivery: work.fate.delivery(),
             ending: Some(ending),
@@ -209,33 +211,6 @@ impl Worker {
             kind: &variant(error),
         });
         work.ack.close(Outcome::Reject);
-    }
-}
-
-/// The ending of an object that cannot be decoded.
-fn ending_of(error: &Error) -> Ending {
-    match error {
-        Error::Corrupt { .. }
-        | Error::Truncated { .. }
-        | Error::TrailingGarbage { .. }
-        | Error::BadBlock { .. } => Ending::Damaged,
-        Error::TooManyLevels { .. }
-        | Error::Foreign { .. }
-        | Error::Binary
-        | Error::Encrypted
-        | Error::WithoutParquet => Ending::Unsupported,
-        Error::BadJson { .. } | Error::BadDocument { .. } | Error::BadParquet { .. } => Ending::BadContent,
-        Error::UnexpectedDocuments { .. } | Error::AnotherLog { .. } => Ending::OtherService,
-        Error::Bomb { .. }
-        | Error::Copies { .. }
-        | Error::HeaderTooLarge { .. }
-        | Error::RecordTooLarge { .. }
-        | Error::ObjectTooLarge { .. }
-        | Error::FooterTooLarge { .. }
-        | Error::PagesTooLarge { .. }
-        | Error::MemoryTooSmall { .. }
-        | Error::WindowTooLarge { .. } => Ending::TooLarge,
-        Error::MemoryBusy | Error::SetUp { .. } | Error::Spent => Ending::Other,
     }
 }
 

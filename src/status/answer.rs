@@ -339,6 +339,7 @@ mod tests {
         let object = crate::base::object::Object::named("b", "<script>");
         site.telemetry.inputs[0].failed(&crate::telemetry::Failed {
             object: Some(&object),
+            polled: None,
             service: Some("aws_sqs_vpc"),
             delivery: None,
             ending: Some(crate::ack::Ending::Damaged),

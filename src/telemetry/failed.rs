@@ -30,8 +30,10 @@ struct State {
 /// A failure, as a stage reports it.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed<'a> {
-    /// The object. None: the message itself, or its body.
+    /// The object. None: the message itself, or its body, or something of an API.
     pub object: Option<&'a Object>,
+    /// A page of an API's answer, or an event on it, by the name that people know it by.
+    pub polled: Option<Polled<'a>>,
     /// None if it belongs to no service.
     pub service: Option<&'a str>,
     /// The message that brought it. None for an object of a listing, and a page of an API.
@@ -44,10 +46,19 @@ pub struct Failed<'a> {
     pub kind: &'a str,
 }
 
+/// What a polled source has read, by name.
+#[derive(Debug, Clone, Copy)]
+pub enum Polled<'a> {
+    /// It is read again.
+    Page(&'a str),
+    /// The source goes on without it.
+    Event(&'a str),
+}
+
 /// An object, or a message, that was not delivered.
 #[derive(Debug, Clone, Serialize)]
 pub struct FailedObject {
-    /// `s3://bucket/key`, or `message ID`.
+    /// `s3://bucket/key`, `message ID`, or what a source has read.
     pub name: String,
     pub input: String,
     /// Empty if it belongs to no service.
@@ -204,12 +215,16 @@ impl FailedObjects {
 
 impl FailedObject {
     fn new(failed: &Failed<'_>, at: &At<'_>, config: &str) -> FailedObject {
-        let Failed { object, service, delivery, ending, cause, .. } = *failed;
+        let Failed { object, polled, service, delivery, ending, cause, .. } = *failed;
         let message = delivery.map_or("", |delivery| delivery.message_id.as_str());
         let time = format!("{:.3}", at.now);
         let attempts_max = at.redrive.attempts_max();
         let mut new = FailedObject {
-            name: object.map_or_else(|| format!("message {message}"), ToString::to_string),
+            name: match (object, polled) {
+                (Some(object), _) => object.to_string(),
+                (None, Some(Polled::Page(name) | Polled::Event(name))) => name.to_owned(),
+                (None, None) => format!("message {message}"),
+            },
             input: at.input.to_owned(),
             service: service.unwrap_or_default().to_owned(),
             message: message.to_owned(),
@@ -224,7 +239,13 @@ impl FailedObject {
             times: 0,
             commands: commands(failed, at, config),
         };
-        new.next = new.next(&at.redrive);
+        new.next = match polled {
+            Some(Polled::Page(_)) => "Its source goes back to the checkpoint, and reads it again".to_owned(),
+            Some(Polled::Event(_)) => {
+                "It is passed over, because everything behind it would wait for it, and is not read again: look it up in AWS".to_owned()
+            }
+            None => new.next(&at.redrive),
+        };
         for text in [&mut new.name, &mut new.message, &mut new.cause] {
             *text = shortened(&one_line(text));
         }
@@ -373,6 +394,7 @@ mod tests {
     fn damaged<'a>(object: &'a Object, delivery: &'a Delivery) -> Failed<'a> {
         Failed {
             object: Some(object),
+            polled: None,
             service: Some("aws_sqs_vpc"),
             delivery: Some(delivery),
             ending: Some(Ending::Damaged),

@@ -32,7 +32,7 @@ mod trouble;
 
 pub use answers::Waiting;
 pub use audit::{Audit, AuditSnapshot};
-pub use failed::{Failed, FailedObjects, FailedSnapshot, Redrive};
+pub use failed::{Failed, FailedObjects, FailedSnapshot, Polled, Redrive};
 pub use fleet::{Fleet, FleetHost, FleetSnapshot, FleetSource};
 pub use history::{History, HistorySnapshot};
 pub use input::{Input, Service};

@@ -467,6 +467,7 @@ mod tests {
             service.endings.add(crate::ack::Ending::Sent);
             let failed = crate::telemetry::Failed {
                 object: Some(&crate::base::object::Object::named("b", name)),
+                polled: None,
                 service: Some(name),
                 delivery: None,
                 ending: Some(crate::ack::Ending::Damaged),

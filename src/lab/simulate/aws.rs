@@ -412,7 +412,11 @@ impl State {
         match action {
             "cloudtrail:LookupEvents" => {
                 let (from, to) = (number("StartTime"), number("EndTime"));
-                let page = self.events(Api::Trail)?.lookup(from, to, token, most, now)?;
+                let mut page = self.events(Api::Trail)?.lookup(from, to, token, most, now)?;
+                if self.strikes(Kind::ApiOdd) {
+                    let odd = json!({ "EventId": format!("odd-{}", page.items.len()), "EventTime": to, "CloudTrailEvent": "{\"cut\":" });
+                    page.items.insert(self.random.usize(..=page.items.len()), odd);
+                }
                 Some(json!({ "Events": page.items, "NextToken": page.token }))
             }
             "logs:DescribeLogGroups" => {
@@ -450,7 +454,11 @@ impl State {
             }
             "guardduty:GetFindings" => {
                 let ids = input["findingIds"].as_array()?;
-                Some(json!({ "findings": self.events(Api::Findings)?.details(ids, now) }))
+                let mut findings = self.events(Api::Findings)?.details(ids, now);
+                if self.strikes(Kind::ApiOdd) {
+                    findings.insert(self.random.usize(..=findings.len()), json!("a text"));
+                }
+                Some(json!({ "findings": findings }))
             }
             _ => None,
         }

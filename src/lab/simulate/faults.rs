@@ -47,6 +47,7 @@ pub enum Kind {
     ApiHangs,
     ApiForgetsTokens,
     ApiPartial,
+    ApiOdd,
     PeerCloses,
     PeerResets,
     PeerVanishes,
@@ -173,6 +174,12 @@ const ROWS: &[Row] = &[
         "api-partial",
         Strikes,
         "CloudWatch returns the values of metrics in part, and says so",
+    ),
+    row(
+        Kind::ApiOdd,
+        "api-odd",
+        Strikes,
+        "pages of CloudTrail and GuardDuty have an event that cannot be decoded",
     ),
     row(Kind::PeerCloses, "peer-close", Moment, "the peer's program closes connections"),
     row(

@@ -254,6 +254,7 @@ impl Fetcher {
         telemetry.service(service).decode.failed.increment();
         telemetry.failed(&Failed {
             object: source.object(),
+            polled: None,
             service: Some(service),
             delivery: fate.delivery(),
             ending: Some(Ending::Deaths),

@@ -205,6 +205,7 @@ impl Fetcher {
             telemetry.fetch.failed.increment();
             telemetry.failed(&Failed {
                 object: work.source.object(),
+                polled: None,
                 service: Some(&work.service.name),
                 delivery: work.fate.delivery(),
                 ending,

@@ -340,6 +340,7 @@ fn read(shared: &SharedInput, delivery: &Delivery, text: &str) -> Option<Result<
         telemetry.receive.unreadable.increment();
         telemetry.failed(&Failed {
             object: None,
+            polled: None,
             service: None,
             delivery: Some(delivery),
             ending: Some(Ending::Deaths),
@@ -443,6 +444,7 @@ fn refuse(shared: &SharedInput, delivery: &Delivery, error: &Unreadable) -> Outc
     telemetry.endings.add(Ending::Message);
     telemetry.failed(&Failed {
         object: None,
+        polled: None,
         service: None,
         delivery: Some(delivery),
         ending: Some(Ending::Message),
@@ -484,6 +486,7 @@ fn add_object(
         note(settings, object, Ending::NoService);
         settings.telemetry.failed(&Failed {
             object: Some(object),
+            polled: None,
             service: None,
             delivery: Some(delivery),
             ending: Some(Ending::NoService),

@@ -572,5 +572,5 @@ fn is_accepted(tls: &ClientConnection) -> bool {
         || tls.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "lab"))]
 mod tests;

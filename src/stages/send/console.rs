@@ -223,6 +223,7 @@ mod tests {
     use super::*;
     use crate::ack::Ack;
     use crate::base::runtime::channel::{Sender, unbounded};
+    use crate::base::runtime::still::Still;
 
     /// Standard output is shared by all, and so is the state of its last line.
     fn alone() -> MutexGuard<'static, ()> {
@@ -280,6 +281,92 @@ mod tests {
         [vec![byte; length - 1], vec![b'\n']].concat()
     }
 
+    /// A console without its thread.
+    fn console(batches: Receiver<Batch>) -> Console {
+        let telemetry = Arc::new(Output::new("console_1", "console".into()));
+        Console { batches, telemetry, abort: Stop::new(), closed: Arc::default() }
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_for_a_while_is_a_trouble_until_it_does() {
+        Still::run(|clock| {
+            let console = console(unbounded().1);
+            let since = clock::now();
+            clock.pass(CONSOLE_PATIENCE - Duration::from_millis(1));
+            console.note_standstill(since);
+            assert!(console.telemetry.health.trouble().is_none());
+            clock.pass(Duration::from_millis(1));
+            console.note_standstill(since);
+            let trouble = console.telemetry.health.trouble().unwrap();
+            assert!(trouble.message.contains("its reader has stopped"));
+            console.telemetry.health.failed("another", false);
+            console.note_standstill(since);
+            assert_eq!(console.telemetry.health.trouble().unwrap().message, "another", "it is said once");
+            console.recover();
+            assert!(console.telemetry.health.trouble().is_none());
+        });
+    }
+
+    #[test]
+    fn an_idle_console_ends_with_the_stop_or_the_last_sender() {
+        Still::run(|clock| {
+            let (reader, writer) = pipe().unwrap();
+            let target = Target::of(writer.as_fd());
+            let (sender, batches) = unbounded();
+            let console = console(batches);
+            console.abort.stop();
+            assert!(console.serve(&target).is_ok());
+            assert_eq!(clock.passed(), SEND_WAIT_SLICE);
+            drop(sender);
+            assert!(console.serve(&target).is_ok());
+            assert_eq!(clock.passed(), SEND_WAIT_SLICE);
+            drop(reader);
+            assert!(matches!(console.write(b"x", &target), Err(Failure::Closed(_))));
+        });
+    }
+
+    #[test]
+    fn a_line_is_cut_only_if_the_last_byte_that_was_taken_is_no_line_feed() {
+        let _alone = alone();
+        for (at, is_cut) in [(PIPE_BYTES - 2, true), (PIPE_BYTES - 1, false), (PIPE_BYTES, true)] {
+            let (_reader, writer) = pipe().unwrap();
+            let target = Target::of(writer.as_fd());
+            let console = console(unbounded().1);
+            console.abort.stop();
+            let mut frames = vec![b'x'; 2 * PIPE_BYTES];
+            frames[at] = b'\n';
+            assert!(matches!(console.write(&frames, &target), Err(Failure::Stopped)));
+            assert_eq!(CUT.load(Ordering::Acquire), is_cut, "a line feed at {at}");
+        }
+    }
+
+    /// What Linux gives a pipe.
+    const PIPE_BYTES: usize = 65_536;
+
+    #[test]
+    fn nothing_blocks_that_somebody_else_shares() {
+        let (mut reader, writer) = pipe().unwrap();
+        let shared = Target::Shared(writer.as_fd());
+        assert!(shared.has_room(Duration::ZERO));
+        let mut taken = 0;
+        while shared.has_room(Duration::ZERO) {
+            let once = shared.write(&[b'x'; 2 * PIPE_BYTES_ATOMIC]).unwrap();
+            assert_eq!(once, PIPE_BYTES_ATOMIC, "more could block, though there is room");
+            taken += once;
+        }
+        assert_eq!(shared.write(b"x").unwrap_err().kind(), ErrorKind::WouldBlock);
+        reader.read_exact(&mut vec![0; taken]).unwrap();
+        assert!(shared.has_room(Duration::ZERO));
+
+        let (_other, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+        let target = Target::of(socket.as_fd());
+        assert!(matches!(target, Target::Socket(_)));
+        let full = (0..1000).find_map(|_| target.write(&[b'x'; 1 << 20]).err()).unwrap();
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let file = tempfile::tempfile().unwrap();
+        assert!(matches!(Target::of(file.as_fd()), Target::File(_)));
+    }
+
     #[test]
     fn lines_are_whole_though_the_reader_is_slow() {
         let _alone = alone();
@@ -293,6 +380,7 @@ mod tests {
         assert!(read == lines.concat());
         assert_eq!([lab.settled.1.recv(), lab.settled.1.recv()], [Ok(Outcome::Delivered); 2]);
         lab.thread.take().unwrap().join().unwrap();
+        assert_eq!(lab.telemetry.send.waiting.value(), -2, "whoever queued them had counted them");
     }
 
     #[test]

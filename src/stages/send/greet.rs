@@ -49,9 +49,40 @@ fn is_due(output: &telemetry::Output) -> bool {
     is_idle && is_in_doubt
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "lab"))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::base::limits::SEND_VERDICT_TIMEOUT;
+    use crate::base::runtime::still::Still;
+    use crate::stages::send::scripted::{self, Act};
+
+    #[test]
+    fn a_peer_that_does_not_answer_the_close_is_well_over_tls_only() {
+        Still::run(|clock| {
+            let (script, over_tls) = scripted::tls(&clock, rustls::DEFAULT_VERSIONS, 1);
+            assert_eq!(greet(&over_tls).unwrap().tls.as_deref(), Some("TLS 1.3"));
+            // Everything but its end has shown that it is there.
+            assert_eq!((clock.passed(), script.fin().is_some()), (SEND_CLOSE_TIMEOUT, true));
+            let plain = scripted::peer(&scripted::script(&clock, None), None);
+            let before = clock.passed();
+            assert!(matches!(greet(&plain), Err(Error::Unanswered { .. })));
+            assert_eq!(clock.passed() - before, SEND_PROOF_TIMEOUT);
+        });
+    }
+
+    #[test]
+    fn a_refusal_of_our_certificate_is_an_error_and_another_end_is_not() {
+        Still::run(|clock| {
+            let (script, peer) = scripted::tls(&clock, rustls::DEFAULT_VERSIONS, 0);
+            script.then(SEND_VERDICT_TIMEOUT, Act::Refuse);
+            assert!(greet(&peer).unwrap_err().is_lasting());
+            let (script, peer) = scripted::tls(&clock, rustls::DEFAULT_VERSIONS, 0);
+            script.then(clock.passed() + SEND_VERDICT_TIMEOUT + Duration::from_millis(1), Act::End);
+            greet(&peer).unwrap();
+        });
+    }
 
     #[test]
     fn an_output_is_tried_if_it_is_idle_and_in_doubt() {

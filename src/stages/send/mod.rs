@@ -18,14 +18,15 @@ mod outq;
 mod place;
 mod pool;
 mod question;
+#[cfg(all(test, feature = "lab"))]
+mod scripted;
 mod sender;
 mod session;
 mod shared;
 mod standby;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-#[cfg(feature = "lab")]
+#[cfg(all(test, feature = "lab"))]
 mod tests;
 mod throttle;
 pub mod tls;

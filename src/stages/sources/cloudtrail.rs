@@ -174,8 +174,9 @@ impl CloudTrail {
         } else if self.is_of_other_region(&event.json) {
             page.other_region += 1;
         } else {
-            let key = event.id.zip(event.time).map(|(id, time)| Seen { id: fingerprint(&id), time });
-            page.events.push(Event { key, body: event.json.into_bytes() });
+            let known = event.id.as_ref().zip(event.time);
+            let key = known.map(|(id, time)| Seen { id: fingerprint(id), time });
+            page.events.push(Event { key, id: event.id, body: event.json.into_bytes() });
         }
     }
 

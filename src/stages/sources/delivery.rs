@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
+use crate::base::budget::{Budget, Permit};
 use crate::base::limits::{POLL_FORGET_MIN, POLL_SEEN_MAX};
 use crate::ledger::{Mark, Polled, Seen};
 
@@ -25,6 +26,8 @@ pub struct Delivery {
     reached: Option<Timestamp>,
     /// Events that are delivered or in flight.
     seen: HashMap<u128, i64>,
+    /// Room for so many of them, besides [`POLL_FORGET_MIN`].
+    room: Permit,
     /// The number left after the last removal.
     kept: usize,
     /// Events before this time were too many; the ledger must remove them with the next page.
@@ -40,9 +43,14 @@ struct Page {
 }
 
 impl Delivery {
-    /// `source` is its name in the ledger; `polled` is its stored state.
-    pub fn new(source: String, polled: &Polled) -> Delivery {
+    /// `source` is its name in the ledger; `polled` is its stored state; `ids` bounds the events that all sources
+    /// remember.
+    pub fn new(source: String, polled: &Polled, ids: &Budget) -> Delivery {
+        let mut room = ids.none();
+        // What the ledger has is needed now.
+        room.set(polled.seen.len().saturating_sub(POLL_FORGET_MIN));
         Delivery {
+            room,
             source,
             term: polled.term,
             delivered: Watermark::default(),
@@ -64,10 +72,15 @@ impl Delivery {
 
     /// Notes an event. Returns false if it is delivered already, or in flight.
     pub fn is_new(&mut self, event: Seen) -> bool {
-        if self.seen.len() >= POLL_SEEN_MAX {
+        if self.seen.contains_key(&event.id) {
+            return false;
+        }
+        let count = self.seen.len();
+        if count >= POLL_FORGET_MIN + self.room.amount() && !self.has_grown(count) {
             self.forget_older_half();
         }
-        self.seen.insert(event.id, event.time).is_none()
+        self.seen.insert(event.id, event.time);
+        true
     }
 
     /// Adds a page; returns its number.
@@ -126,10 +139,26 @@ impl Delivery {
         if let Some(time) = forget_before {
             self.seen.retain(|_, seen| *seen >= time);
             self.kept = self.seen.len();
+            self.shrink();
         }
         // None is less than any time.
         let forget_before = forget_before.max(too_many);
         Mark { source: self.source.clone(), term: self.term, checkpoints, seen, forget_before }
+    }
+
+    /// Takes room for twice as many events, if that is free.
+    fn has_grown(&mut self, count: usize) -> bool {
+        let wanted = (2 * count).min(POLL_SEEN_MAX);
+        wanted > count && self.room.try_grow_to(wanted - POLL_FORGET_MIN)
+    }
+
+    /// Gives back the room that has not been needed for a while.
+    fn shrink(&mut self) {
+        let needed = 2 * self.seen.len();
+        if self.room.amount() > 2 * needed {
+            self.seen.shrink_to(needed);
+            self.room.shrink_to(needed);
+        }
     }
 
     fn forget_older_half(&mut self) {
@@ -153,7 +182,12 @@ mod tests {
     }
 
     fn knowing(seen: Vec<Seen>) -> Delivery {
-        Delivery::new("s".into(), &Polled { seen, ..Polled::default() })
+        remembering(POLL_SEEN_MAX, seen)
+    }
+
+    /// `room`: the events that all sources may remember.
+    fn remembering(room: usize, seen: Vec<Seen>) -> Delivery {
+        Delivery::new("s".into(), &Polled { seen, ..Polled::default() }, &Budget::new(room))
     }
 
     fn up_to(value: u64) -> Progress {
@@ -235,6 +269,35 @@ mod tests {
         let [first, second] = [1, 2].map(|value| delivery.begin(up_to(value), vec![]));
         assert_eq!(delivery.end(first, Outcome::Delivered)[0].forget_before, oldest);
         assert_eq!(delivery.end(second, Outcome::Delivered)[0].forget_before, None, "once is enough");
+    }
+
+    #[test]
+    fn sources_share_the_memory_for_events_and_give_it_back() {
+        let ids = Budget::new(8000);
+        let delivery = || Delivery::new("s".into(), &Polled::default(), &ids);
+        let (mut one, mut other) = (delivery(), delivery());
+        for id in 0..5000 {
+            assert!(one.is_new(seen(id, id as i64)));
+        }
+        assert!(one.seen.len() == 5000 && ids.free() < 2000);
+        for id in 0..5000 {
+            assert!(other.is_new(seen(id, id as i64)));
+            assert!(other.seen.len() <= POLL_FORGET_MIN + other.room.amount(), "{id}");
+        }
+        assert!(!other.is_new(seen(4999, 4999)), "the latest are kept");
+        assert!(other.is_new(seen(0, 0)), "the oldest were forgotten, because there was no room");
+        let page = one.begin(Progress { forget_before: Some(5000), ..up_to(1) }, vec![]);
+        one.end(page, Outcome::Delivered);
+        assert_eq!(ids.taken(), other.room.amount());
+    }
+
+    #[test]
+    fn what_the_ledger_has_is_kept_though_there_is_no_room() {
+        let ids = Budget::new(10);
+        let stored = (0..5000).map(|id| seen(id, id as i64)).collect();
+        let mut delivery = Delivery::new("s".into(), &Polled { seen: stored, ..Polled::default() }, &ids);
+        assert!(!delivery.is_new(seen(7, 7)));
+        assert_eq!((ids.free(), delivery.seen.len() > 2000), (0, true));
     }
 
     proptest! {

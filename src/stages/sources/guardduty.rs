@@ -420,7 +420,7 @@ fn event(finding: guardduty::Finding, present: i64) -> Event {
         Some(updated) => Seen { id: fingerprint(&format!("{id}\0{updated}")), time: updated },
         None => Seen { id: fingerprint(&json), time: present },
     };
-    Event { key: Some(key), body: json.into_bytes() }
+    Event { key: Some(key), id: Some(id).filter(|id| !id.is_empty()), body: json.into_bytes() }
 }
 
 fn lateness() -> i64 {

@@ -265,12 +265,16 @@ impl Logs {
         let present = round.to;
         let at = |event: &logs::Event| event.timestamp.unwrap_or(present);
         let time = |at: i64| if at >= edge { at } else { of_slice };
-        let events = page.events.iter().map(|event| line(&reading.group, event, time(at(event))));
-        let events = events.collect::<Result<Vec<_>, _>>()?;
         round.keyed += page.events.iter().filter(|event| at(event) >= edge).count();
+        let events = page.events.into_iter().map(|event| {
+            let time = time(at(&event));
+            line(&reading.group, event, time)
+        });
+        let events = events.collect::<Result<Vec<_>, _>>()?;
+        let place = format!("log group {}", reading.group);
         let goes_on = reading.token.is_some();
         let progress = if goes_on { reading.progress() } else { self.end_slice() };
-        Ok(Page { events, goes_on, progress, ..Page::default() })
+        Ok(Page { events, place, goes_on, progress, ..Page::default() })
     }
 
     /// Ends a slice, or the events of some streams.
@@ -570,7 +574,7 @@ impl Round {
 }
 
 /// The sent event, and how long to remember it (see [`of_slice`]).
-fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, Unusable> {
+fn line(group: &str, event: logs::Event, time: i64) -> Result<Event, Unusable> {
     let body = serde_json::to_vec(&Line {
         log_group: group,
         log_stream: &event.stream,
@@ -581,7 +585,7 @@ fn line(group: &str, event: &logs::Event, time: i64) -> Result<Event, Unusable> 
     });
     let body = body.map_err(Unusable::odd)?;
     let key = event.id.as_ref().map(|id| Seen { id: fingerprint(&format!("{group}\0{id}")), time });
-    Ok(Event { key, body })
+    Ok(Event { key, id: event.id, body })
 }
 
 /// Replaces the time of an event that is only needed until its slice is delivered: by one before any event's, and

@@ -652,7 +652,8 @@ impl Reading {
                 statistics: statistics.collect(),
             });
             let body = body.map_err(Unusable::odd)?;
-            Ok(Event { key: Some(Seen { id: fingerprint(&identity(metric, time, period)), time }), body })
+            let key = Seen { id: fingerprint(&identity(metric, time, period)), time };
+            Ok(Event { key: Some(key), id: None, body })
         };
         values.into_iter().map(event).collect()
     }

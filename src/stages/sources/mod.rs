@@ -73,7 +73,7 @@ impl Puller {
             tenure: settings.tenure.clone(),
             clock: settings.client.clock().clone(),
             state: Mutex::new(State {
-                delivery: Delivery::new(name.clone(), &Polled::default()),
+                delivery: Delivery::new(name.clone(), &Polled::default(), &settings.ids),
                 checkpoints: BTreeMap::new(),
             }),
         });

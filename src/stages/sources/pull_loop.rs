@@ -9,26 +9,27 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::moment::{CLOCK, Moment, Times};
-use super::source::{self, BadAnswer, LeftOut, Next, Page, PageSource, Progress, Reaction};
+use super::source::{self, BadAnswer, Event, LeftOut, Next, Page, PageSource, Progress, Reaction};
 use super::unreadable::Unreadable;
 use super::{Delivery, Settings, SharedSource, source_of};
 use crate::ack::{self, Ack, Ending, Fate, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
 use crate::base::backoff::Backoff;
-use crate::base::budget::Budget;
+use crate::base::budget::{Budget, Permit};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{
     CLOCK_RESOLUTION, CLOCK_STEP_MIN, FLEET_LOOK_INTERVAL, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST,
-    POLL_BACKOFF_MAX, POLL_BARREN_PAGES_MAX, POLL_BARREN_PAGES_TOLD, POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX,
-    STOP_CHECK_INTERVAL,
+    POLL_BACKOFF_MAX, POLL_BARREN_PAGES_MAX, POLL_BARREN_PAGES_TOLD, POLL_PAGE_FACTOR,
+    POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::base::runtime::{clock, thread};
-use crate::base::text::one_line;
-use crate::decode::Decoder;
+use crate::base::text::{one_line, variant};
+use crate::decode::{self, Decoder, Record, Scratch, Sink};
 use crate::fleet::{Known, Note, Tenure, Trouble};
-use crate::handoff::{Payload, PullingId, Work, WorkSource};
+use crate::handoff::{Payload, PullingId, Work, WorkSource, ending_of};
 use crate::ledger::{Mark, Polled};
 use crate::services::Definition;
+use crate::telemetry::{self, Polled as FailedPolled};
 
 /// This many misdated answers in a row are no longer explained by a clock step.
 const MISDATED_IN_ROW: u32 = 3;
@@ -73,6 +74,9 @@ struct PullLoop {
     /// Consecutive pages of one listing without anything new.
     barren: u32,
     unreadable: Unreadable,
+    /// The events of the last answer, until they are handed over: a part of the memory for all sources.
+    held: Option<Permit>,
+    scratch: Scratch,
 }
 
 /// How a pull ended.
@@ -119,6 +123,8 @@ impl PullLoop {
             misdated: 0,
             barren: 0,
             unreadable: Unreadable::default(),
+            held: None,
+            scratch: Scratch::new(),
             settings: Arc::clone(settings),
             recovers: Arc::clone(recovers),
         }
@@ -379,7 +385,7 @@ impl PullLoop {
     fn resume(&mut self, polled: Polled) {
         self.times.resume(&polled.checkpoints);
         let mut state = self.shared.state();
-        state.delivery = Delivery::new(self.shared.name.clone(), &polled);
+        state.delivery = Delivery::new(self.shared.name.clone(), &polled, &self.settings.ids);
         state.checkpoints = polled.checkpoints;
         drop(state);
         self.resume_source();
@@ -536,6 +542,8 @@ impl PullLoop {
                 }
                 Next::Call(request) => request,
             };
+            // What is read is then handed over without a wait for the pages before it.
+            drop(self.while_waiting(|| self.slots.acquire(1, &self.settings.abort)));
             match self.call(&request) {
                 Ok(None) => {
                     self.ask_anew();
@@ -620,13 +628,18 @@ impl PullLoop {
         self.settings.telemetry.poll.calls.increment();
         let reads_items = self.source.reads_items();
         let (shared, source, asked_at) = (&self.shared, &mut self.source, self.moment.now);
+        let (settings, held) = (&self.settings, &mut self.held);
         let mut is_circle = false;
         let read = |answer: &[u8]| match shared.now() < asked_at {
             true => Ok(None),
-            false => source.read(answer).map(Some).map_err(|why| {
-                is_circle = matches!(why, BadAnswer::Circle);
-                why.into()
-            }),
+            false => {
+                // None: everything is ending.
+                *held = settings.pages.acquire(answer.len() * POLL_PAGE_FACTOR, &settings.abort);
+                source.read(answer).map(Some).map_err(|why| {
+                    is_circle = matches!(why, BadAnswer::Circle);
+                    why.into()
+                })
+            }
         };
         let Some(page) = self.client.call_and_read(request, read).map_err(|error| match is_circle {
             true => Failed::Circle(error),
@@ -720,24 +733,79 @@ impl PullLoop {
 
     /// Sends the new events of a page. Returns true if there are any.
     fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) -> bool {
-        let Page { events, dropped, other_region, goes_on: _, left_out, progress } = page;
+        let Page { mut events, place, dropped, other_region, goes_on: _, left_out, progress } = page;
         let is_told = dropped + other_region + left_out.len() as u64 > 0;
         left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
         let total = events.len() as u64;
-        let (mut text, mut seen, mut generated) = (Vec::new(), Vec::new(), 0);
         let mut state = self.shared.state();
-        for event in events {
-            if event.key.is_some_and(|key| !state.delivery.is_new(key)) {
-                continue;
-            }
-            seen.extend(event.key);
-            push_line(&mut text, &event.body);
-            generated += 1;
-        }
+        events.retain(|event| event.key.is_none_or(|key| state.delivery.is_new(key)));
         drop(state);
+        let generated = events.len() as u64;
         tally.add(&self.settings, [total, dropped, other_region, generated]);
-        self.send(text, seen, progress, id);
+        self.send_events(&events, &place, progress, id);
+        drop(events);
+        self.held = None;
         is_told || generated > 0
+    }
+
+    /// Sends events in as few parts as the decoder takes. One that it refuses by itself is passed over, because nothing
+    /// else would let the source go on, and so counts as delivered. The last part has the progress.
+    fn send_events(&mut self, events: &[Event], place: &str, progress: Progress, id: &PullingId) {
+        let text = lines(events);
+        let seen = |events: &[Event]| events.iter().filter_map(|event| event.key).collect::<Vec<_>>();
+        match self.judge(&text) {
+            Ok(()) => self.send(text, seen(events), progress, id),
+            Err(error) if events.len() == 1 => {
+                self.refuse(&events[0], place, &error);
+                self.send(Vec::new(), seen(events), progress, id);
+            }
+            Err(_) => {
+                drop(text);
+                let (first, second) = events.split_at(events.len() / 2);
+                self.send_events(first, place, Progress::default(), id);
+                self.send_events(second, place, progress, id);
+            }
+        }
+    }
+
+    /// Decodes a text as a worker will, and keeps nothing of it.
+    fn judge(&mut self, text: &[u8]) -> Result<(), Undecodable> {
+        struct Nowhere;
+        impl Sink for Nowhere {
+            fn record(&mut self, _record: Record<'_>) {}
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut decoder = Decoder::new(self.settings.source.service.format.clone(), self.settings.bounds);
+        let scratch = &mut self.scratch;
+        let decode = || decoder.push(text, true, scratch, &mut Nowhere);
+        match catch_unwind(AssertUnwindSafe(decode)) {
+            Ok(result) => result.map_err(Undecodable::Error),
+            Err(_panic) => {
+                self.scratch = Scratch::new();
+                Err(Undecodable::Panic)
+            }
+        }
+    }
+
+    fn refuse(&self, event: &Event, place: &str, error: &Undecodable) {
+        let (ending, kind) = match error {
+            Undecodable::Error(error) => (ending_of(error), variant(error)),
+            Undecodable::Panic => (Ending::Other, "Panic".to_owned()),
+        };
+        let id = event.id.as_ref().map_or_else(|| "an event".to_owned(), |id| format!("event {id}"));
+        let place = if place.is_empty() { String::new() } else { format!(" of {place}") };
+        self.shared.service.decode.failed.increment();
+        self.shared.telemetry.failed(&telemetry::Failed {
+            object: None,
+            polled: Some(FailedPolled::Event(&format!("{id}{place} ({})", self.shared.name))),
+            service: Some(&self.settings.source.service.name),
+            delivery: None,
+            ending: Some(ending),
+            cause: &error.to_string(),
+            kind: &kind,
+        });
     }
 
     /// A page without events only moves the checkpoint, in order.
@@ -800,10 +868,12 @@ impl PullLoop {
         state.delivery.start_over();
         drop(state);
         self.resume_source();
-        log::warn!(
-            place = self.shared.name.as_str();
-            "{}: a page could not be delivered; reading restarts at the checkpoint",
-            self.shared.name
+        // A successful call is no sign of health: the page may fail again.
+        self.recovers.store(true, Ordering::Relaxed);
+        self.fails(true);
+        self.shared.telemetry.health.failed(
+            "a page could not be delivered; the log says why. Reading restarts at the checkpoint".to_owned(),
+            false,
         );
         self.settings.stop.wait(self.backoff.pause());
     }
@@ -933,9 +1003,22 @@ impl Tally {
     }
 }
 
-/// Events are lines of the payload.
-fn push_line(text: &mut Vec<u8>, body: &[u8]) {
+/// Why nothing can be made of a text.
+#[derive(Debug, thiserror::Error)]
+enum Undecodable {
+    #[error(transparent)]
+    Error(decode::Error),
+    #[error("the decoder panicked over it, which is a fault of this program; the log says where")]
+    Panic,
+}
+
+/// The payload of events: a line for each.
+fn lines(events: &[Event]) -> Vec<u8> {
     let space = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
-    text.extend(body.iter().map(space));
-    text.push(b'\n');
+    let mut text = Vec::with_capacity(events.iter().map(|event| event.body.len() + 1).sum());
+    for event in events {
+        text.extend(event.body.iter().map(space));
+        text.push(b'\n');
+    }
+    text
 }

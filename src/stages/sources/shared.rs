@@ -33,6 +33,10 @@ pub struct Settings {
     pub tenure: Option<Tenure>,
     /// The budget for bytes.
     pub budget: Budget,
+    /// Memory of all sources for the events of answers that have not been handed over, in bytes.
+    pub pages: Budget,
+    /// Events that all sources may remember together.
+    pub ids: Budget,
     pub bounds: Bounds,
     pub telemetry: Arc<telemetry::Input>,
     /// Takes a payload over. It may wait, but only for later stages.

@@ -85,6 +85,8 @@ pub enum Next {
 pub struct Page {
     /// Events to send, unless they were sent before.
     pub events: Vec<Event>,
+    /// Where they are from, for people, if the source's own name does not say it: `log group x`.
+    pub place: String,
     /// Events left out by the configuration.
     pub dropped: u64,
     /// Events of another region, whose own thread sends them.
@@ -160,6 +162,8 @@ pub fn after(source: &mut (impl PageSource + ?Sized), error: &Error, exhausted: 
 pub struct Event {
     /// The identity for recognizing repeats; None if it is read only once.
     pub key: Option<Seen>,
+    /// The id by which AWS knows it, for people.
+    pub id: Option<String>,
     /// JSON, or text. A CR or LF becomes a space: in JSON it can only be between tokens.
     pub body: Vec<u8>,
 }

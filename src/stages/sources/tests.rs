@@ -30,6 +30,9 @@ const ACCOUNT: &str = "123456789012";
 /// Time of every event, whatever slot is requested: later than all, so that no slot leaves them behind.
 const TIME: i64 = 4_102_444_800;
 
+/// Bytes of the longest record.
+const LONGEST: usize = 1 << 16;
+
 /// An account with three events, looked up by a drain.
 struct Account {
     directory: TempDir,
@@ -37,6 +40,8 @@ struct Account {
     lookups: Arc<AtomicUsize>,
     /// The items of the source in a shared table, if there is one.
     shared: Arc<Mutex<Option<Vec<Value>>>>,
+    /// The text of the first page's second event, and of the second page's only one; each is a small record by itself.
+    odd: Arc<Mutex<Option<String>>>,
 }
 
 impl Account {
@@ -49,16 +54,18 @@ impl Account {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
         let lookups = Arc::new(AtomicUsize::new(0));
         let shared = Arc::new(Mutex::new(None));
+        let odd = Arc::new(Mutex::new(None));
+        let texts = Arc::clone(&odd);
         let (serving, count, items) = (Arc::clone(&server), Arc::clone(&lookups), Arc::clone(&shared));
         std::thread::spawn(move || {
             serving.incoming_requests().for_each(|request| match items.lock().unwrap().clone() {
                 Some(items) if is_of_table(&request) => {
                     request.respond(Response::from_string(json!({"Items": items}).to_string())).unwrap();
                 }
-                _ => answer(request, &count, &ahead),
+                _ => answer(request, &count, &ahead, texts.lock().unwrap().as_deref()),
             });
         });
-        Account { directory: TempDir::new().unwrap(), server, lookups, shared }
+        Account { directory: TempDir::new().unwrap(), server, lookups, shared, odd }
     }
 
     /// The lease of the source, which this host holds.
@@ -162,7 +169,9 @@ impl Account {
             ledger: ledger.clone(),
             tenure: self.shared.lock().unwrap().is_some().then(|| self.tenure(&http, &source)),
             budget: Budget::new(1 << 20),
-            bounds: Bounds::default(),
+            pages: Budget::new(1 << 20),
+            ids: Budget::new(1000),
+            bounds: Bounds { record_bytes_max: LONGEST, ..Bounds::default() },
             telemetry: Arc::clone(&telemetry.inputs[0]),
             decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload, &seen)),
             drain,
@@ -191,7 +200,7 @@ fn item(sk: &str, value: Value) -> Value {
     json!({"pk": {"S": "source/1/audit-events-all/audits_api/us-east-1"}, "sk": {"S": sk}, "value": value})
 }
 
-fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) -> i64) {
+fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) -> i64, odd: Option<&str>) {
     let time = Timestamp::now() + SignedDuration::from_secs(ahead(lookups.load(Ordering::SeqCst)));
     let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap();
     let date = Header::from_bytes("Date", date).unwrap();
@@ -206,7 +215,10 @@ fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) ->
         return;
     }
     lookups.fetch_add(1, Ordering::SeqCst);
-    let event = |id: u32| json!({"EventId": id.to_string(), "EventTime": TIME, "CloudTrailEvent": format!("{{\"n\":{id}}}")});
+    let event = |id: u32| {
+        let text = odd.filter(|_| id > 1).map_or_else(|| format!("{{\"n\":{id}}}"), str::to_owned);
+        json!({"EventId": id.to_string(), "EventTime": TIME, "CloudTrailEvent": text})
+    };
     // Two pages, one of two events and one of one.
     let answer = if body.contains("NextToken") {
         json!({"Events": [event(3)]})
@@ -241,6 +253,69 @@ fn a_page_that_could_not_be_delivered_is_read_again_and_those_behind_it_are_not_
         let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
         assert!(known.checkpoints[""].as_str() > "2026-03-29", "{known:?}");
     }
+}
+
+/// Decodes a page's text as a worker would, and delivers what that gives.
+fn decode(payload: Payload, texts: &mpsc::Sender<String>) {
+    struct Texts<'a>(&'a mpsc::Sender<String>);
+    impl crate::decode::Sink for Texts<'_> {
+        fn record(&mut self, record: crate::decode::Record<'_>) {
+            self.0.send(String::from_utf8_lossy(record.bytes).into_owned()).unwrap();
+        }
+    }
+    let mut work = payload.work;
+    let decoded =
+        work.decoder.push(&payload.chunk, true, &mut crate::decode::Scratch::new(), &mut Texts(texts));
+    work.ack.close(if decoded.is_ok() { Outcome::Delivered } else { Outcome::Reject });
+}
+
+#[test]
+fn an_event_that_cannot_be_decoded_holds_up_nothing_and_is_named() {
+    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(LONGEST));
+    for odd in ["{\"n\":", "5", "\"text\"", "null", "{}}", "{\"n\":2}]", &long] {
+        let account = Account::new();
+        *account.odd.lock().unwrap() = Some(odd.to_owned());
+        let (config, stop) = (account.config(), Stop::new());
+        let telemetry = Arc::new(Telemetry::of(&config, Arc::default()));
+        let (texts, delivered) = mpsc::channel();
+        let (poller, ledger) = account.start(&config, &telemetry, &stop, true, move |_, payload, _| {
+            decode(payload, &texts);
+        });
+        let started = std::time::Instant::now();
+        while !poller.is_finished() {
+            let trouble = telemetry.inputs[0].health.trouble();
+            assert!(started.elapsed() < Duration::from_secs(60), "{trouble:?}: {odd:.20}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ledger.save(LEDGER_SAVE_TIMEOUT);
+        let shown = &odd[..odd.len().min(20)];
+        assert_eq!(delivered.iter().collect::<Vec<_>>(), ["{\"n\":1}"], "{shown}");
+        let failed = telemetry.failed.snapshot().objects;
+        let mut names: Vec<_> = failed.iter().map(|failed| failed.name.as_str()).collect();
+        names.sort_unstable();
+        let source = "(1/audit-events-all/audits_api/us-east-1)";
+        assert_eq!(names, [format!("event 2 {source}"), format!("event 3 {source}")], "{shown}");
+        assert!(failed[0].next.contains("passed over") && failed[0].message.is_empty(), "{failed:?}");
+        let known = ledger.polled("1/audit-events-all/audits_api/us-east-1").unwrap();
+        assert!(known.checkpoints[""].as_str() > "2026-03-29", "{known:?}");
+        assert_eq!(known.seen.len(), 3, "nothing of it is read again");
+    }
+}
+
+#[test]
+fn a_page_that_fails_again_and_again_is_a_trouble_until_a_pull_has_ended() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    let (troubles, seen) = mpsc::channel();
+    account.drain_watched(move |number, payload, input| {
+        troubles.send(input.health.trouble().is_some()).unwrap();
+        match number {
+            0 | 1 => payload.work.ack.close(Outcome::Reject),
+            _ => deliver(payload, &texts),
+        }
+    });
+    let seen: Vec<bool> = seen.iter().collect();
+    assert!(!seen[0] && seen[seen.len() - 2..].iter().all(|trouble| *trouble), "{seen:?}");
+    assert_eq!(delivered.iter().collect::<String>().lines().count(), 3);
 }
 
 #[test]

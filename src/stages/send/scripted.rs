@@ -1,0 +1,274 @@
+//! A peer that acts at given times, and the network to it, on a clock that only waiting moves.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use rustls::ServerConnection;
+
+use super::connection::{Connection, Peer};
+use super::error::Error;
+use super::tls::Certificates;
+use super::wire::{Dial, Network, Wire};
+use crate::base::locks::lock;
+use crate::base::runtime::still::Still;
+use crate::lab::testbed::pki::{ClientFiles, Pki};
+use crate::settings::{Identity, TlsFiles};
+
+const ALL: usize = usize::MAX;
+
+/// Something that the peer, or its kernel, does.
+#[derive(Debug, Clone, Copy)]
+pub enum Act {
+    /// The socket has room for so many more bytes.
+    Room(usize),
+    /// Its kernel acknowledges so many more bytes.
+    Acknowledge(u64),
+    /// The next write, or the next read, fails.
+    FailWrite(ErrorKind),
+    FailRead(ErrorKind),
+    /// An error that no call reports.
+    Error(ErrorKind),
+    /// With TLS: its program sends so many bytes, or a close_notify.
+    Speak(usize),
+    Goodbye,
+    /// The end of its stream.
+    End,
+    /// With TLS: an alert that our certificate is not accepted.
+    Refuse,
+}
+
+/// A peer and the network to it.
+#[derive(Debug, Clone)]
+pub struct Script(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+pub struct State {
+    clock: Arc<Still>,
+    /// Times since the test began.
+    acts: VecDeque<(Duration, Act)>,
+    pub room: usize,
+    pub written: Vec<u8>,
+    acknowledged: u64,
+    write_failures: VecDeque<ErrorKind>,
+    read_failures: VecDeque<ErrorKind>,
+    error: Option<ErrorKind>,
+    tls: Option<ServerConnection>,
+    /// With TLS: it answers handshakes, and what it would say otherwise.
+    pub answers: bool,
+    incoming: VecDeque<u8>,
+    has_ended: bool,
+    /// When our FIN came.
+    fin: Option<Duration>,
+    pub waits: Vec<PollFlags>,
+}
+
+impl Script {
+    /// Moves to `now` what has happened by then.
+    pub fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        let mut state = lock(&self.0);
+        state.catch_up();
+        state
+    }
+
+    pub fn then(&self, at: Duration, act: Act) {
+        let mut state = lock(&self.0);
+        state.acts.push_back((at, act));
+        state.acts.make_contiguous().sort_by_key(|(at, _)| *at);
+    }
+
+    pub fn now(&self, act: Act) {
+        let now = lock(&self.0).clock.passed();
+        self.then(now, act);
+    }
+
+    pub fn fin(&self) -> Option<Duration> {
+        lock(&self.0).fin
+    }
+}
+
+impl State {
+    fn catch_up(&mut self) {
+        while let Some((_, act)) = self.acts.pop_front_if(|(at, _)| *at <= self.clock.passed()) {
+            match act {
+                Act::Room(bytes) => self.room = self.room.saturating_add(bytes),
+                Act::Acknowledge(bytes) => self.acknowledged += bytes,
+                Act::FailWrite(kind) => self.write_failures.push_back(kind),
+                Act::FailRead(kind) => self.read_failures.push_back(kind),
+                Act::Error(kind) => self.error = Some(kind),
+                Act::Speak(bytes) => {
+                    self.tls().set_buffer_limit(None);
+                    self.tls().writer().write_all(&vec![b'x'; bytes]).unwrap();
+                }
+                Act::Goodbye => self.tls().send_close_notify(),
+                Act::End => self.has_ended = true,
+                // What a client reads after its handshake is encrypted, so this is no alert but noise: it fails in the same way.
+                Act::Refuse => self.incoming.extend([0x15, 3, 3, 0, 2, 2, 42]),
+            }
+            self.say();
+        }
+    }
+
+    fn tls(&mut self) -> &mut ServerConnection {
+        self.tls.as_mut().unwrap()
+    }
+
+    /// What its TLS has to say arrives.
+    fn say(&mut self) {
+        if let Some(tls) = self.tls.as_mut().filter(|_| self.answers) {
+            while tls.wants_write() {
+                tls.write_tls(&mut self.incoming).unwrap();
+            }
+        }
+    }
+}
+
+impl Read for Script {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        match state.read_failures.pop_front() {
+            Some(kind) => Err(kind.into()),
+            None if !state.incoming.is_empty() => state.incoming.read(bytes),
+            None if state.has_ended => Ok(0),
+            None => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        if let Some(kind) = state.write_failures.pop_front() {
+            return Err(kind.into());
+        }
+        let taken = bytes.len().min(state.room);
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if state.room != ALL {
+            state.room -= taken;
+        }
+        state.written.extend_from_slice(&bytes[..taken]);
+        if state.tls.is_some() {
+            let mut wire = &bytes[..taken];
+            while !wire.is_empty() {
+                state.tls().read_tls(&mut wire).unwrap();
+                state.tls().process_new_packets().unwrap();
+                let _ = state.tls().reader().read_to_end(&mut Vec::new());
+            }
+            state.say();
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Wire for Script {
+    fn far_end(&self) -> String {
+        "192.0.2.1:443".into()
+    }
+
+    fn unacknowledged(&self) -> io::Result<u64> {
+        let state = self.state();
+        Ok((state.written.len() as u64).saturating_sub(state.acknowledged))
+    }
+
+    fn end(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let now = state.clock.passed();
+        assert!(state.fin.replace(now).is_none(), "only one FIN is sent");
+        Ok(())
+    }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.state().error.take().map(Into::into))
+    }
+
+    /// Ends with the time, or when the peer does the next thing.
+    fn wait(&self, events: PollFlags, time: Duration) -> io::Result<()> {
+        let mut state = self.state();
+        state.waits.push(events);
+        let is_readable = state.has_ended || !state.incoming.is_empty() || !state.read_failures.is_empty();
+        if (events.contains(PollFlags::IN) && is_readable)
+            || (events.contains(PollFlags::OUT) && state.room > 0)
+        {
+            return Ok(());
+        }
+        let now = state.clock.passed();
+        let next = state.acts.front().map_or(Duration::MAX, |(at, _)| at.saturating_sub(now));
+        state.clock.pass(time.min(next));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Dialled(Script);
+
+impl Dial for Dialled {
+    fn dial(&self, _address: &str, _port: u16) -> Result<Box<dyn Wire>, Error> {
+        Ok(Box::new(self.0.clone()))
+    }
+}
+
+pub fn script(clock: &Arc<Still>, tls: Option<ServerConnection>) -> Script {
+    let (clock, answers) = (Arc::clone(clock), tls.is_some());
+    Script(Arc::new(Mutex::new(State {
+        clock,
+        acts: VecDeque::new(),
+        room: 0,
+        written: Vec::new(),
+        acknowledged: 0,
+        write_failures: VecDeque::new(),
+        read_failures: VecDeque::new(),
+        error: None,
+        tls,
+        answers,
+        incoming: VecDeque::new(),
+        has_ended: false,
+        fin: None,
+        waits: Vec::new(),
+    })))
+}
+
+pub fn peer(script: &Script, tls: Option<Certificates>) -> Peer {
+    let network = Network::over(Dialled(script.clone()));
+    Peer { address: "localhost".into(), port: 443, tls, network, needs_fin: Arc::default() }
+}
+
+/// A connection over plain TCP.
+pub fn plain(clock: &Arc<Still>) -> (Connection, Script) {
+    let script = script(clock, None);
+    (Connection::open(&peer(&script, None)).unwrap(), script)
+}
+
+/// A peer that speaks TLS. `tickets`: with TLS 1.3 it sends so many when it has looked at our certificate.
+pub fn tls(
+    clock: &Arc<Still>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    tickets: usize,
+) -> (Script, Peer) {
+    let pki = Pki::generate().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ClientFiles { chain, cert, key } = pki.write_client_files(directory.path()).unwrap();
+    let files = TlsFiles { chain: Some(chain), identity: Some(Identity { cert, key }) };
+    let mut config = pki.server_config_of(versions, pki.verifier().unwrap()).unwrap();
+    config.send_tls13_tickets = tickets;
+    let script = script(clock, Some(ServerConnection::new(Arc::new(config)).unwrap()));
+    script.now(Act::Room(ALL));
+    let peer = peer(&script, Some(Certificates::read(&files).unwrap()));
+    (script, peer)
+}
+
+/// A connection over TLS 1.3 whose peer has accepted us.
+pub fn secure(clock: &Arc<Still>) -> (Connection, Script, Peer) {
+    let (script, peer) = tls(clock, rustls::DEFAULT_VERSIONS, 1);
+    let connection = Connection::open(&peer).unwrap();
+    let handshake = script.state().written.len() as u64;
+    script.now(Act::Acknowledge(handshake));
+    (connection, script, peer)
+}
