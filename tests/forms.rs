@@ -341,6 +341,31 @@ fn what_is_no_record_in_json_is_refused() {
     all_right(wrong);
 }
 
+/// Two writers of one file, of which one finishes its line inside the other's.
+#[test]
+fn a_line_within_another_is_refused() {
+    let mut wrong = Vec::new();
+    for case in cases().into_iter().filter(|case| case.kind == Kind::Json) {
+        let Some(line) = case.documents().first().map(ToString::to_string) else { continue };
+        let cuts = line.match_indices(['{', '[', ':', ',', '}', ']']).map(|(at, _)| at).filter(|at| *at > 0);
+        // Some fifty of them.
+        let step = cuts.clone().count().div_ceil(50);
+        for (cut, between) in cuts.step_by(step).flat_map(|cut| [(cut, ""), (cut, "\n")]) {
+            let text = format!("{}{between}{line}\n{}\n", &line[..cut], &line[cut..]);
+            // Only an empty list can have it.
+            if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+                continue;
+            }
+            let endings =
+                [7, text.len()].map(|size| ending_in(case.row, &case.sample.key, text.as_bytes(), size));
+            if endings[0] != endings[1] || !matches!(endings[0], Refused(_)) {
+                wrong.push(format!("{}: cut at {cut}: {text}: {endings:?}", case.sample.path.display()));
+            }
+        }
+    }
+    all_right(wrong);
+}
+
 #[test]
 fn empty_objects_are_empty_everywhere() {
     for case in cases() {

@@ -610,6 +610,9 @@ pub const SCRATCH_IDLE_OBJECTS: u32 = 16;
 /// One record. Events over 1 MiB occur, and a whole JSON document may be one; beyond this the object is not what its
 /// service says it is (no line ends, one endless value).
 pub const RECORD_BYTES_MAX: usize = 64 * MIB;
+/// Levels of brackets in a JSON value whose line ends are checked, three bytes each. Logs have some ten; what is deeper counts as
+/// well written.
+pub const JSON_LEVELS_CHECKED: usize = 64 * KIB;
 /// Log bytes per compressed byte. Logs reach 5 to 30; deflate itself ends at 1,032.
 pub const EXPANSION_RATIO_MAX: u64 = 500;
 /// Bytes copied into records per byte read of their object: an envelope's members, a header's names. Envelopes reach 3,

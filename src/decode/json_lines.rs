@@ -313,6 +313,19 @@ mod tests {
         assert_eq!(split(&format!("{wrapped}\n{{}}")), (vec![wrapped.into(), "{}".into()], Ok(())));
     }
 
+    /// Two writers of one file, of which one finishes its line inside the other's.
+    #[test]
+    fn a_line_within_another_is_refused() {
+        let (line, other) = (r#"{"webaclId":"a","n":{"b":1,"c":3}}"#, r#"{"webaclId":"\"x\"","n":2}"#);
+        for (cut, between) in (1..line.len()).flat_map(|cut| ["", "\n", "\r\n"].map(|between| (cut, between)))
+        {
+            let text = format!("{line}\n{}{between}{other}\n{}\n{other}\n", &line[..cut], &line[cut..]);
+            let (records, result) = split(&text);
+            assert!(matches!(result, Err(Error::BadJson { .. })), "{text}: {result:?}");
+            assert_eq!(records, [line], "{text}");
+        }
+    }
+
     #[test]
     fn a_line_of_many_values_may_be_longer_than_a_record() {
         let text = "{\"a\":1}".repeat(100);
@@ -342,7 +355,64 @@ mod tests {
         })
     }
 
+    /// An object whose strings have neither quotes nor brackets.
+    fn plain() -> impl Strategy<Value = String> {
+        let leaf =
+            prop_oneof![any::<i32>().prop_map(serde_json::Value::from), "[a-z ,:]{0,6}".prop_map(Into::into)];
+        let tree = leaf.prop_recursive(4, 16, 4, |inner| {
+            let members = prop::collection::btree_map("[a-c]{0,2}", inner.clone(), 0..4);
+            prop_oneof![
+                prop::collection::vec(inner, 0..4).prop_map(serde_json::Value::from),
+                members.prop_map(|members| members.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        });
+        tree.prop_map(|tree| serde_json::json!({ "k": tree }).to_string())
+    }
+
     proptest! {
+        #[test]
+        fn any_line_within_another_is_refused(
+            (line, at) in (plain(), any::<prop::sample::Index>()), others in prop::collection::vec(plain(), 1..3),
+            line_end in prop::sample::select(vec!["\n", "\r\n"]), begins in any::<bool>(), size in 1usize..50,
+        ) {
+            let cut = 1 + at.index(line.len() - 1);
+            let others: String = others.iter().map(|other| other.to_owned() + line_end).collect();
+            let between = if begins { line_end } else { "" };
+            let text = format!("{}{between}{others}{}", &line[..cut], &line[cut..]);
+            let (records, result) = split_in(text.as_bytes(), size, 1 << 20);
+            // Only an empty list can have it.
+            match serde_json::from_str::<serde_json::Value>(&text) {
+                Ok(_) => prop_assert_eq!((records, result), (vec![text], Ok(()))),
+                Err(_) => {
+                    prop_assert!(matches!(result, Err(Error::BadJson { .. })), "{}: {:?}", text, result);
+                    prop_assert!(records.is_empty(), "{}: {:?}", text, records);
+                }
+            }
+        }
+
+        /// Line ends and blanks anywhere between the tokens of JSON: its bytes stay.
+        #[test]
+        fn any_layout_is_one_record(
+            object in value(), blanks in prop::collection::vec(prop::sample::select(vec!["", "\n", "\r\n", " ", "\n\n\t  "]), 1..9),
+            size in 1usize..50,
+        ) {
+            let (compact, mut text, mut blanks) = (serde_json::json!({ "k": object }).to_string(), String::new(), blanks.iter().cycle());
+            let (mut in_string, mut escaped) = (false, false);
+            for character in compact.chars() {
+                in_string ^= character == '"' && !escaped;
+                escaped = character == '\\' && !escaped;
+                if !in_string && "{}[]:,".contains(character) {
+                    text += blanks.next().unwrap();
+                    text.push(character);
+                    text += blanks.next().unwrap();
+                } else {
+                    text.push(character);
+                }
+            }
+            let text = text.trim();
+            prop_assert_eq!(split_in(text.as_bytes(), size, 1 << 20), (vec![text.to_owned()], Ok(())));
+        }
+
         /// Compared with a parser that builds trees.
         #[test]
         fn any_objects_written_in_any_way(

@@ -7,6 +7,7 @@
 mod key;
 pub(super) mod path;
 pub(super) mod scan;
+mod seams;
 pub(super) mod spelling;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,9 @@ use super::simd::Outline;
 use super::{Context, Error, Newlines, Record, Sink};
 use key::Key;
 use scan::{Fault, Value};
+use seams::{Inside, Seam, Seams, TORN, Token};
+
+use white::has_line_end;
 
 pub(super) use white::{RECORD_SEPARATOR, is_white};
 
@@ -44,6 +48,12 @@ pub(super) struct Json {
     has_elements: bool,
     /// The path leads to a `null` or to an empty list.
     is_empty: bool,
+    /// The place before the next token, if that is in no value whose inside is skipped.
+    seam: Seam,
+    /// The place behind the current document of the outermost array.
+    behind_document: Seam,
+    /// The check of a value that has line ends.
+    seams: Seams,
     partial: Partial,
     /// The current record's outline, if it began in this chunk.
     outline: Outline,
@@ -117,6 +127,9 @@ impl Json {
             document: Partial::new(limit.clone()),
             has_elements: false,
             is_empty: false,
+            seam: Seam::OPENED,
+            behind_document: Seam::VALUE,
+            seams: Seams::default(),
             partial: Partial::new(limit),
             outline: Outline::default(),
         }
@@ -162,8 +175,13 @@ impl Json {
         }
         match self.place {
             Place::Between(Around::Top) if !self.in_array => Ok(()),
-            _ if scan::has_line_end_in_string(self.partial.held()) => Err(self.bad(0, LINE_END_IN_STRING)),
-            _ => Err(self.bad(0, "the text ends inside a value")),
+            _ => {
+                self.seams.push(self.partial.held());
+                let length = self.seams.passed();
+                let ended = Fault { at: length, cause: "the text ends inside a value" };
+                let fault = self.seams.finish().worst(length).err().unwrap_or(ended);
+                Err(self.bad_before(0, length - fault.at, fault.cause))
+            }
         }
     }
 
@@ -176,11 +194,21 @@ impl Json {
     ) -> Result<usize, Error> {
         let byte = data[pos];
         match (byte, around) {
-            (b' ' | b'\n' | b'\r' | b'\t' | b',', _) | (RECORD_SEPARATOR, Around::Top) => return Ok(pos + 1),
+            (b' ' | b'\t', _) | (RECORD_SEPARATOR, Around::Top) => return Ok(pos + 1),
             // The byte order mark of a file that was put behind others: no value begins with these bytes.
             (0xef | 0xbb | 0xbf, Around::Top) => return Ok(pos + 1),
+            (b'\n' | b'\r', _) => {
+                self.seam.line_ends();
+                return Ok(pos + 1);
+            }
+            _ => self.follow(byte, around, pos)?,
+        }
+        match (byte, around) {
+            (b',', _) => {}
             (_, Around::Top) => return self.document(byte, pos),
             (b'"', Around::Object(level)) => {
+                // A colon and a value come before the next seam.
+                self.seam = Seam::VALUE;
                 self.place = Place::Key { level, key: Key::default() };
                 return Ok(pos);
             }
@@ -188,6 +216,7 @@ impl Json {
             (_, Around::Object(_)) => return Err(self.bad(pos, "neither a key nor the object's end")),
             (b']', Around::Elements) => {
                 self.is_empty |= !self.has_elements;
+                self.seam = Seam::VALUE;
                 self.place = Place::Between(Around::Object(self.path.len().saturating_sub(1)));
             }
             (_, Around::Elements) => {
@@ -201,10 +230,33 @@ impl Json {
         Ok(pos + 1)
     }
 
+    /// Compares the next token with the one before it, if a line ends between them.
+    #[inline]
+    fn follow(&mut self, byte: u8, around: Around, pos: usize) -> Result<(), Error> {
+        let inside = match around {
+            // Outermost values may follow one another in any way.
+            Around::Top if !self.in_array => return Ok(()),
+            Around::Top | Around::Elements => Inside::Array,
+            Around::Object(_) => Inside::Object,
+        };
+        let token = match byte {
+            b',' => Token::Comma,
+            b'"' => Token::String,
+            b'{' | b'[' => Token::Open,
+            b'}' => Token::Close(Inside::Object),
+            b']' => Token::Close(Inside::Array),
+            _ => Token::Scalar,
+        };
+        if self.seam.take(token, inside) { Ok(()) } else { Err(self.bad(pos, TORN)) }
+    }
+
     /// An outermost value begins, or the outermost array begins or ends.
     fn document(&mut self, byte: u8, pos: usize) -> Result<usize, Error> {
         match byte {
-            b'[' if !self.in_array && !self.whole => self.in_array = true,
+            b'[' if !self.in_array && !self.whole => {
+                self.in_array = true;
+                self.seam = Seam::OPENED;
+            }
             b']' if self.in_array => self.in_array = false,
             _ if is_scalar(byte) && self.path.is_empty() && !self.in_array && !self.whole => {
                 return Err(self.bad(pos, "a bare number, string or literal is not a record"));
@@ -219,6 +271,7 @@ impl Json {
             b'{' => {
                 self.begun = Some(pos);
                 self.is_empty = false;
+                self.behind_document = std::mem::replace(&mut self.seam, Seam::OPENED);
                 self.place = Place::Between(Around::Object(0));
             }
             _ => return self.enter(byte, pos, Part::Other, Around::Top),
@@ -229,15 +282,18 @@ impl Json {
     /// `data` ends with the object's last bracket.
     fn leave_object(&mut self, level: usize, data: &[u8], sink: &mut Take<'_>) -> Result<(), Error> {
         if level > 0 {
+            self.seam = Seam::VALUE;
             self.place = Place::Between(Around::Object(level - 1));
             return Ok(());
         }
+        self.seam = self.behind_document;
         self.place = Place::Between(Around::Top);
         let Some(begun) = self.begun.take() else { return Ok(()) };
         let is_empty = self.is_empty;
         let whole = self.document.complete(&data[begun..], |document| {
-            if has_line_end(document) && scan::has_line_end_in_string(document) {
-                return Err(LINE_END_IN_STRING);
+            if has_line_end(document) {
+                self.seams.push(document);
+                self.seams.finish().worst(document.len()).map_err(|fault| fault.cause)?;
             }
             sink(if is_empty { Found::Empty(document) } else { Found::Other(document) });
             Ok(())
@@ -285,9 +341,13 @@ impl Json {
             _ if is_white(byte) => return Ok(pos + 1),
             b'[' if wanted && last && !self.whole => {
                 self.has_elements = false;
+                self.seam = Seam::OPENED;
                 self.place = Place::Between(Around::Elements);
             }
-            b'{' if wanted && !last => self.place = Place::Between(Around::Object(level + 1)),
+            b'{' if wanted && !last => {
+                self.seam = Seam::OPENED;
+                self.place = Place::Between(Around::Object(level + 1));
+            }
             _ => {
                 let is_wanted = wanted && last;
                 let part = if is_wanted && byte != b'n' { Part::Record } else { Part::Member };
@@ -318,6 +378,8 @@ impl Json {
                 return Ok(end);
             }
             None if part != Part::Member => self.partial.hold(&data[pos..])?,
+            // It is not held, so its seams are looked at before it is known whether it has line ends.
+            None if value.is_container() => self.seams.push(&data[pos..]),
             None => {}
         }
         Ok(data.len())
@@ -326,24 +388,29 @@ impl Json {
     /// `piece`, which ends at `end`, is the last of the current value.
     fn end_value(&mut self, piece: &[u8], end: usize, sink: &mut Take<'_>) -> Result<(), Error> {
         let Place::Inside { value, part, around } = &self.place else { return Ok(()) };
-        let (is_scalar, part, around) = (value.is_scalar(), *part, *around);
+        let (is_scalar, is_container, part, around) =
+            (value.is_scalar(), value.is_container(), *part, *around);
         let may_have_line_end = value.may_have_line_end();
         self.place = Place::Between(around);
         if part == Part::Member {
-            return Ok(());
+            let has_seams = is_container && may_have_line_end || self.seams.passed() > 0;
+            return if has_seams { self.end_member(piece, end) } else { Ok(()) };
         }
         let is_outlined = !is_scalar && self.partial.held().is_empty();
+        let length = self.partial.held().len() + piece.len();
         let whole = self.partial.complete(piece, |bytes| {
+            let bad = |cause| Err(Fault { at: bytes.len(), cause });
             let has_line_end = may_have_line_end && has_line_end(bytes);
             let newlines = if has_line_end { Newlines::Insignificant } else { Newlines::Absent };
             if is_scalar && !scan::is_whole_scalar(bytes) {
-                return Err("neither a number nor true, false or null");
+                return bad("neither a number nor true, false or null");
             }
             if !is_scalar && self.objects_only && !begins_object(bytes) {
-                return Err("an object whose first key is not in double quotes");
+                return bad("an object whose first key is not in double quotes");
             }
-            if has_line_end && scan::has_line_end_in_string(bytes) {
-                return Err(LINE_END_IN_STRING);
+            if has_line_end {
+                self.seams.push(bytes);
+                self.seams.finish().worst(bytes.len())?;
             }
             sink(match part {
                 Part::Other => Found::Other(bytes),
@@ -355,28 +422,34 @@ impl Json {
             });
             Ok(())
         })?;
-        whole.map_err(|cause| self.bad(end, cause))
+        whole.map_err(|fault| self.bad_before(end, length - fault.at, fault.cause))
+    }
+
+    /// `piece`, which ends at `end`, is the last of a value that is no record.
+    fn end_member(&mut self, piece: &[u8], end: usize) -> Result<(), Error> {
+        self.seams.push(piece);
+        let length = self.seams.passed();
+        let torn = self.seams.finish().torn;
+        torn.map_or(Ok(()), |at| Err(self.bad_before(end, length - at, TORN)))
     }
 
     fn fault(&self, fault: Fault) -> Error {
         self.bad(fault.at, fault.cause)
     }
 
-    /// A document over the bound fails as such first, however it was cut into chunks.
+    /// The error of a fault at `pos`.
     fn bad(&self, pos: usize, cause: &'static str) -> Error {
+        self.bad_before(pos, 0, cause)
+    }
+
+    /// The error of a fault so many bytes before `pos`, up to which the text was read. A document over the bound fails as
+    /// such first, however it was cut into chunks.
+    fn bad_before(&self, pos: usize, bytes: usize, cause: &'static str) -> Error {
         if let Err(error) = self.document.check_length(self.read_of_document(pos)) {
             return error;
         }
-        Error::BadJson { offset: self.offset + pos as u64, cause }
+        Error::BadJson { offset: (self.offset + pos as u64).saturating_sub(bytes as u64), cause }
     }
-}
-
-/// JSON writes a line feed in a string as `\n`. A line that was cut off would be joined with the next one here.
-const LINE_END_IN_STRING: &str = "a line end inside a string: either a line was cut off, or its writer does not escape line ends in strings";
-
-#[inline]
-fn has_line_end(text: &[u8]) -> bool {
-    memchr::memchr2(b'\n', b'\r', text).is_some()
 }
 
 /// A value other than an object or array begins with this byte.

@@ -73,6 +73,11 @@ impl Value {
         self.kind == Kind::Scalar
     }
 
+    /// An object or array.
+    pub fn is_container(&self) -> bool {
+        self.kind == Kind::Container
+    }
+
     /// False for an object or array that is known to have no line end.
     pub fn may_have_line_end(&self) -> bool {
         self.kind != Kind::Container || self.container.has_control()
@@ -111,21 +116,6 @@ impl Value {
             self.text = Text::Escaped;
         }
     }
-}
-
-/// True if a string in this text has a raw line end.
-pub(in crate::decode) fn has_line_end_in_string(text: &[u8]) -> bool {
-    let mut pos = 0;
-    while let Some(found) = memchr::memchr(b'"', &text[pos..]) {
-        let start = pos + found;
-        let mut string = Value { kind: Kind::String, container: Container::default(), text: Text::Outside };
-        let end = string.string(text, start).unwrap_or(text.len());
-        if memchr::memchr2(b'\n', b'\r', &text[start..end]).is_some() {
-            return true;
-        }
-        pos = end;
-    }
-    false
 }
 
 /// True for one whole number or literal. (Cheap: the order of a number's characters is not checked.)

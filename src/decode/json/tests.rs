@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value as Tree;
 
 use super::path::JsonPath;
+use super::seams::LINE_END_IN_STRING;
 use super::*;
 
 #[derive(Debug, PartialEq)]
@@ -64,12 +65,85 @@ fn a_line_end_inside_a_string_is_refused() {
         (&["r"], "{\"x\":\"\n\"}"),
         (&["r"], "[[\"\n\"]]"),
         (&[], "{\"a\":1}\n{\"b\":\"cut\n{\"a\":2}\n{\"c\":3}\n{\"d\":\"\"}"),
+        // A backslash also hides a quote that is outside strings, as it may be behind such a line.
+        (&[], r#"{"a":1}|{"b":"cut{"c":"\"d"}|"}"#.replace('|', "\n").as_str()),
+        (&["r"], r#"{"b":["cut{"c":"\"d"}|"]}"#.replace('|', "\n").as_str()),
     ] {
         let splitted = split(text, path);
         assert!(matches!(splitted.result, Err(Error::BadJson { cause: LINE_END_IN_STRING, .. })), "{text}");
         assert!(splitted.records.iter().all(|record| record == "{\"a\":1}"), "{text}");
     }
     assert_eq!(records_of("{\n\"a\\\"\":\r\n\"\\n\"\n}", &[]).len(), 1);
+}
+
+/// Two writers of one file, of which one finishes its line inside the other's.
+#[test]
+fn a_line_within_another_is_refused_wherever_it_stands() {
+    let line = r#"{"v":{"a":[10,{"b":"c"},[]]},"r":[{"x":[12,true]},{"s":[[3],{"y":{}}]}],"w":[{"y":4}]}"#;
+    let object = format!(r#"{{"r":{line}}}"#);
+    for (path, line) in [(&[][..], line), (&["r"], line), (&["r", "s"], &object), (&["none"], line)] {
+        let cuts = (1..line.len()).filter(|cut| line[..*cut].matches('"').count() % 2 == 0);
+        for (cut, between, other) in cuts.flat_map(|cut| {
+            let others = ["{\"r\":[{\"s\":1}]}\n", "{}\r\n{}\n", "[{\"s\":1}]\n"];
+            others.into_iter().flat_map(move |other| ["", "\n"].map(|between| (cut, between, other)))
+        }) {
+            let text = format!("{}{between}{other}{}\n", &line[..cut], &line[cut..]);
+            // Only an empty list can have it.
+            if serde_json::from_str::<Tree>(&text).is_ok() {
+                assert_eq!((&line[cut - 1..=cut], split_in(text.as_bytes(), path, 3).result), ("[]", Ok(())));
+                continue;
+            }
+            let whole = split_in(text.as_bytes(), path, text.len());
+            assert!(matches!(whole.result, Err(Error::BadJson { .. })), "{path:?}: {text}: {whole:?}");
+            for size in [1, 2, 7, cut] {
+                assert_eq!(split_in(text.as_bytes(), path, size), whole, "{path:?}, {size}: {text}");
+            }
+        }
+    }
+}
+
+/// The place is the first token that cannot follow the line before it.
+#[test]
+fn a_torn_line_is_told_after_the_records_before_it() {
+    for (path, text) in [
+        (&[][..], r#"{"a":1}{"b":{"c":1|^{"x":2}|,"d":3}}"#),
+        (&[], r#"{"a":1}|{"b":{"c":1{"x":2}|^,"d":3}}"#),
+        (&[], r#"[{"a":1},|{"x":[|{"y":1}|^{"z":1}]}]"#),
+        (&[], r#"[{"a":1}|^{"x":2}]"#),
+        (&[], r#"[{"a":1},{"x":2}|^[{"y":1}]|]"#),
+        (&[], r#"[{"a":1}|^7]"#),
+        (&[], r#"[{"a":1}|,|^,]"#),
+        (&["r"], r#"{"r":[{"a":1}|^{"r":[{"x":2}]}|,{"b":1}]}"#),
+        (&["r"], r#"{"r":[{"a":1}],"s":{"t":1|^{"r":[{"x":2}]}|}}"#),
+        (&["r"], r#"{"r":[{"a":1}],"s":[1,|{"r":[{"x":2}]}|^2]}"#),
+        (&["r"], r#"{"r":[{"a":1}],|^,"s":1}"#),
+        (&["r"], r#"{"s":{"t":1,|"u":1}}{"r":[{"a":1}]}{"s":[1|^2]}"#),
+        (&["r"], r#"[{"r":[{"a":1}]}|^{"r":[{"x":2}]}|]"#),
+        (&["r"], r#"[{"r":[{"a":1}]},[1|^{"r":[{"x":2}]}|]]"#),
+        // Without an end.
+        (&[], r#"{"a":1}{"b":{"c":1|^{"x":2}|{"y":3}"#),
+        (&["r"], r#"{"r":[{"a":1},{"b":1|^{"r":[{"x":2}]}|]}"#),
+        (&["r"], r#"{"r":[{"a":1}],"s":{"b":1|^{"r":[{"x":2}]}|"#),
+        (&["r", "s"], r#"{"r":{"t":[1|,2]|,|"s":[{"a":1}]|,|},|}{"r":{"t":[1|^:2]}}"#),
+    ] {
+        let at = text.find('^').unwrap() as u64;
+        let splitted = split(&text.replace('^', "").replace('|', "\n"), path);
+        let found: Vec<&String> = splitted.records.iter().filter(|record| *record != r#"{"x":2}"#).collect();
+        assert_eq!(found, [r#"{"a":1}"#], "{text}");
+        assert_eq!(splitted.result, Err(Error::BadJson { offset: at, cause: TORN }), "{text}");
+    }
+}
+
+#[test]
+fn values_continue_in_the_next_line_as_before() {
+    for (path, text, count) in [
+        (&[][..], "{\"a\":1}\n,\n{\"a\"\n:\n1\n}\n{}\n[\n]\n[\n{}\n,\n{}\n,\n[]\n,\n]\n", 6),
+        (&[], "[{} {},\n{}]\n[1 true\n, null\n]", 6),
+        (&["r"], "{\n\"a\"\n:\n{\n}\n,\n\"r\"\n:\n[\n1\n,\n{\n}\n,\n]\n,\n\"b\"\n:\n[1,,\n2]\n,\n}\n", 2),
+        (&["r", "s"], "[\n{\"r\":\n{\"a\":1\n,\n\"s\":\n2\n}\n}\n,\n{\n\"r\":{\"s\":[\n]\n}\n}\n]\n{}", 1),
+    ] {
+        assert_eq!(records_of(text, path).len(), count, "{text}");
+    }
 }
 
 /// Whatever comes before the path, and whatever is wrong behind it.
