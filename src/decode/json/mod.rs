@@ -20,7 +20,6 @@ use super::{Context, Error, Newlines, Record, Sink};
 use key::Key;
 use scan::{Fault, Value};
 use seams::{Inside, Seam, Seams, TORN, Token};
-
 use white::has_line_end;
 
 pub(super) use white::{RECORD_SEPARATOR, is_white};
@@ -429,8 +428,8 @@ impl Json {
     fn end_member(&mut self, piece: &[u8], end: usize) -> Result<(), Error> {
         self.seams.push(piece);
         let length = self.seams.passed();
-        let torn = self.seams.finish().torn;
-        torn.map_or(Ok(()), |at| Err(self.bad_before(end, length - at, TORN)))
+        let checked = self.seams.finish().worst(length);
+        checked.map_err(|fault| self.bad_before(end, length - fault.at, fault.cause))
     }
 
     fn fault(&self, fault: Fault) -> Error {

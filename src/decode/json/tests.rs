@@ -63,6 +63,7 @@ fn a_line_end_inside_a_string_is_refused() {
         (&[], "[{\"a\":1},{\"a\":{\"b\n\":1}}]"),
         (&["r"], "{\"r\":[\"x\\\"\ny\"]}"),
         (&["r"], "{\"x\":\"\n\"}"),
+        (&["r"], "{\"r\":[{\"a\":1}],\"x\":[\"\n\"]}"),
         (&["r"], "[[\"\n\"]]"),
         (&[], "{\"a\":1}\n{\"b\":\"cut\n{\"a\":2}\n{\"c\":3}\n{\"d\":\"\"}"),
         // A backslash also hides a quote that is outside strings, as it may be behind such a line.
@@ -79,12 +80,11 @@ fn a_line_end_inside_a_string_is_refused() {
 /// Two writers of one file, of which one finishes its line inside the other's.
 #[test]
 fn a_line_within_another_is_refused_wherever_it_stands() {
-    let line = r#"{"v":{"a":[10,{"b":"c"},[]]},"r":[{"x":[12,true]},{"s":[[3],{"y":{}}]}],"w":[{"y":4}]}"#;
+    let line = r#"{"v":{"a":[10,{"b":"c"},[]]},"r":[{"x":[12,true]},{"s":[[3],{"y":{}}]}],"w":[{"y":"z"}]}"#;
     let object = format!(r#"{{"r":{line}}}"#);
     for (path, line) in [(&[][..], line), (&["r"], line), (&["r", "s"], &object), (&["none"], line)] {
-        let cuts = (1..line.len()).filter(|cut| line[..*cut].matches('"').count() % 2 == 0);
-        for (cut, between, other) in cuts.flat_map(|cut| {
-            let others = ["{\"r\":[{\"s\":1}]}\n", "{}\r\n{}\n", "[{\"s\":1}]\n"];
+        for (cut, between, other) in (1..line.len()).flat_map(|cut| {
+            let others = ["{\"r\":[{\"s\":1}]}\n", "{\"r\":{}}\r\n{\"s\":1}\n", "[{\"s\":1}]\n"];
             others.into_iter().flat_map(move |other| ["", "\n"].map(|between| (cut, between, other)))
         }) {
             let text = format!("{}{between}{other}{}\n", &line[..cut], &line[cut..]);
