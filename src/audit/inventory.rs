@@ -92,6 +92,41 @@ impl Manifest {
             files: raw.files,
         })
     }
+
+    /// Says what the inventory cannot show of a window, and what to do. None if it was created after the window.
+    pub fn gap(&self, window: Window, now: Timestamp) -> Option<String> {
+        const ELSE: &str = "or audit without --inventory";
+        let Window { from, to } = window;
+        let Some(created) = self.created else {
+            return Some(format!(
+                "the inventory's manifest has no creationTimestamp, so nothing says up to when it lists objects: name \
+                 a manifest as S3 wrote it, {ELSE}"
+            ));
+        };
+        if created > now {
+            return Some(format!(
+                "the inventory was created at {created}, which is in the future (it is {now}), so nothing says up to \
+                 when it lists objects: set this machine's clock, name a manifest as S3 wrote it, {ELSE}"
+            ));
+        }
+        if created >= to {
+            return None;
+        }
+        let from = from.max(created);
+        Some(format!(
+            "the inventory was created at {created} and shows nothing of the time from {from} to {to}: end the window \
+             before that (--to {created}, with an earlier --from), wait for the next inventory, {ELSE}"
+        ))
+    }
+
+    /// Says that none of the listed keys belongs to an input, and what to do.
+    pub fn gap_of(&self, input: &str) -> String {
+        format!(
+            "the inventory of the bucket {} lists no object of the services of inputs.{input}: if they are elsewhere, \
+             name the inventory of their bucket and prefix, or audit the other inputs alone (--input)",
+            self.bucket
+        )
+    }
 }
 
 impl CsvColumns {
@@ -267,7 +302,8 @@ pub fn manifest(s3: &S3, bucket: &str, key: &str) -> Result<Manifest, String> {
     Manifest::read(&bytes).map_err(|why| format!("s3://{bucket}/{key}: {why}"))
 }
 
-/// Reads all files of the manifest, which are in `bucket`. `found` gets the objects of the window in portions.
+/// Reads all files of the manifest, which are in `bucket`. `seen` gets the key of every object, `found` the objects of the
+/// window in portions.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -276,6 +312,7 @@ pub fn objects(
     bucket: &str,
     manifest: &Manifest,
     window: Window,
+    seen: &mut dyn FnMut(&str),
     found: &mut dyn FnMut(Vec<Timed>) -> Result<(), super::Error>,
 ) -> Result<(), super::Error> {
     for File { key, size } in &manifest.files {
@@ -297,7 +334,11 @@ pub fn objects(
             etag = Some(part.etag);
             let mut some = Vec::new();
             let reader = reader.get_or_insert_with(|| Reader::new(&manifest.columns, part.total));
-            reader.push(&bytes, last, &mut |listed| some.extend(window.take(listed))).map_err(wrong)?;
+            let mut take = |listed: Listed| {
+                seen(&listed.key);
+                some.extend(window.take(listed));
+            };
+            reader.push(&bytes, last, &mut take).map_err(wrong)?;
             drop(bytes);
             found(some)?;
             if last {
@@ -357,6 +398,28 @@ mod tests {
             Manifest::read(MANIFEST.replace("CSV", "Parquet").as_bytes()).unwrap().columns,
             Columns::Parquet
         );
+    }
+
+    #[test]
+    fn an_inventory_shows_nothing_of_what_came_after_it() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2025-12-01T12:00:00Z");
+        let mut manifest = Manifest::read(MANIFEST.as_bytes()).unwrap();
+        let gap = |manifest: &Manifest, from: &str, to: &str| {
+            manifest.gap(Window { from: at(from), to: at(to) }, now).unwrap_or_default()
+        };
+        assert_eq!(gap(&manifest, "2025-11-28T00:00:00Z", "2025-11-29T00:00:00Z"), "");
+        for (from, to, says) in [
+            ("2025-11-28T00:00:00Z", "2025-11-29T00:00:01Z", "2025-11-29T00:00:00Z to 2025-11-29T00:00:01Z"),
+            ("2025-11-30T11:30:00Z", "2025-12-01T11:30:00Z", "2025-11-30T11:30:00Z to 2025-12-01T11:30:00Z"),
+        ] {
+            let gap = gap(&manifest, from, to);
+            assert!(gap.contains(says) && gap.contains("--to 2025-11-29T00:00:00Z"), "{gap}");
+        }
+        manifest.created = Some(at("2025-12-01T12:00:01Z"));
+        assert!(gap(&manifest, "2025-11-28T00:00:00Z", "2025-11-29T00:00:00Z").contains("in the future"));
+        manifest.created = None;
+        assert!(gap(&manifest, "2025-11-28T00:00:00Z", "2025-11-29T00:00:00Z").contains("creationTimestamp"));
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct Report {
     pub of_no_service: Counts,
     /// The number of listed pages.
     pub calls: u64,
+    /// What the audit could not see of its window, and the cure. It cannot be complete with any.
+    pub gaps: Vec<String>,
     /// The first missing objects.
     pub named: Vec<Missing>,
     /// The oldest missing object of each input, by its index, and bucket.
@@ -109,6 +111,7 @@ impl Report {
             reasons: BTreeMap::new(),
             of_no_service: Counts::default(),
             calls: 0,
+            gaps: Vec::new(),
             named: Vec::new(),
             oldest: BTreeMap::new(),
         }
@@ -162,9 +165,14 @@ impl Report {
         own.map(|(_, counts)| counts[place(class)].objects).sum()
     }
 
-    /// Returns true if every object is delivered, skipped by a rule, or being sent.
+    /// Returns true if something is missing or was refused.
+    pub fn is_undelivered(&self) -> bool {
+        self.total(Class::Missing).objects > 0 || self.total(Class::Refused).objects > 0
+    }
+
+    /// Returns true if every object was seen, and is delivered, skipped by a rule, or being sent.
     pub fn is_complete(&self) -> bool {
-        self.total(Class::Missing).objects == 0 && self.total(Class::Refused).objects == 0
+        self.gaps.is_empty() && !self.is_undelivered()
     }
 
     /// Iterates over the hours in order: input, service, first second, counts by [`Class::ALL`].
@@ -191,7 +199,17 @@ impl Report {
         }
         let known = parts.join(", ");
         let (from, to) = (self.window.from, self.window.to);
-        if Class::ALL.iter().all(|class| self.total(*class).objects == 0) {
+        let is_empty = Class::ALL.iter().all(|class| self.total(*class).objects == 0);
+        if missing.objects == 0 && !self.gaps.is_empty() {
+            let refused = (refused.objects > 0).then(|| count(refused, "rejected"));
+            let seen = refused.into_iter().chain([known]).collect::<Vec<_>>().join(", ");
+            let seen = if is_empty { "no object of the audited services" } else { &seen };
+            return format!(
+                "NOT known from {from} to {to}: {seen} could be seen, but not everything that may be there (see \
+                 \"not seen\")."
+            );
+        }
+        if is_empty {
             return format!(
                 "No object of the audited services is dated from {from} to {to}: nothing was written, or it is elsewhere."
             );
@@ -247,6 +265,7 @@ impl Report {
             "skipped": reasons(Class::Skipped),
             "of_no_service": self.of_no_service,
             "calls": self.calls,
+            "not_seen": self.gaps,
         })
     }
 }
@@ -298,6 +317,12 @@ mod tests {
         );
         add(&mut report, "r", Class::Refused, "damaged");
         assert!(!report.is_complete() && report.sentence().starts_with("Nothing is missing"));
+        report.gaps = vec!["the inventory is old".to_owned()];
+        assert!(
+            report.sentence().starts_with("NOT known") && report.is_undelivered(),
+            "{}",
+            report.sentence()
+        );
         add(&mut report, "m", Class::Missing, "");
         assert_eq!(
             report.sentence(),
@@ -314,6 +339,22 @@ mod tests {
         assert_eq!(missing.to_string(), "s3://b/m");
         let again: Missing = serde_json::from_str(&serde_json::to_string(missing).unwrap()).unwrap();
         assert_eq!((again.listed().size, again.listed().etag), (1024, "e".to_owned()));
+    }
+
+    #[test]
+    fn what_could_not_be_seen_is_not_complete() {
+        let mut report = Report::new(window());
+        report.gaps = vec!["the inventory is old".to_owned()];
+        for _ in 0..2 {
+            assert!(!report.is_complete() && !report.is_undelivered());
+            assert!(report.sentence().starts_with("NOT known from 2026-11-28"), "{}", report.sentence());
+            let json = report.json(|_| "i".to_owned());
+            assert_eq!(
+                (&json["complete"], &json["not_seen"]),
+                (&json!(false), &json!(["the inventory is old"]))
+            );
+            add(&mut report, "a", Class::Delivered, "");
+        }
     }
 
     #[test]

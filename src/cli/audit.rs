@@ -138,12 +138,18 @@ fn audited(options: &Options, config: &Config) -> Result<ExitCode, String> {
         }
         _ => (),
     }
-    Ok(match comparison.map(|(found, _)| found.is_complete()) {
-        _ if !report.is_complete() => ExitCode::from(UNDELIVERED),
-        Some(Some(false)) => ExitCode::from(UNDELIVERED),
-        Some(None) => ExitCode::from(REFUSED),
-        Some(Some(true)) | None => ExitCode::SUCCESS,
-    })
+    Ok(ExitCode::from(code(&report, comparison.map(|(found, _)| found.is_complete()))))
+}
+
+/// The exit code. `devo` says whether Devo has everything, if it was asked and has answered.
+fn code(report: &Report, devo: Option<Option<bool>>) -> u8 {
+    match devo {
+        _ if report.is_undelivered() => UNDELIVERED,
+        Some(Some(false)) => UNDELIVERED,
+        _ if !report.is_complete() => REFUSED,
+        Some(None) => REFUSED,
+        Some(Some(true)) | None => 0,
+    }
 }
 
 impl Options {
@@ -303,9 +309,6 @@ impl Way {
 fn of_inventory(config: &Config, meant: &[usize], bucket: &str, key: &str) -> Result<Way, String> {
     let input = meant.first().and_then(|index| config.inputs.get(*index)).ok_or("there is no input")?;
     let manifest = inventory::manifest(&s3_place::client(input)?, bucket, key)?;
-    if let Some(created) = manifest.created {
-        log::info!("the inventory was created at {created}: later objects are not in it");
-    }
     let place = Place { bucket: manifest.bucket.clone(), prefix: String::new(), inputs: meant.to_vec() };
     Ok(Way::Inventory { bucket: bucket.to_owned(), manifest, places: vec![place] })
 }
@@ -334,9 +337,14 @@ fn once(way: &Way, config: &Config, ledgers: &Ledgers, window: Window) -> Result
                 audit::list(place, &client, &judge, now, &mut report, &mut note, &mut || true)
             }
             Way::Inventory { bucket, manifest, .. } => {
-                inventory::objects(&client, bucket, manifest, window, &mut |objects| {
+                report.gaps.extend(manifest.gap(window, now));
+                let mut unlisted = place.inputs.clone();
+                let mut seen = |key: &str| unlisted.retain(|index| !config.inputs[*index].claims(key));
+                let done = inventory::objects(&client, bucket, manifest, window, &mut seen, &mut |objects| {
                     audit::judge_all(place, objects, &judge, &mut report, &mut note)
-                })
+                });
+                report.gaps.extend(unlisted.iter().map(|index| manifest.gap_of(&config.inputs[*index].key)));
+                done
             }
         };
         done.map_err(|error| error.to_string())?;
@@ -459,5 +467,28 @@ fn plan(bucket: &str) -> Plan {
         from: None,
         to: None,
         service: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_seen_is_not_complete_and_what_is_missing_comes_first() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let window = Window { from: at("2026-11-28T00:00:00Z"), to: at("2026-11-29T00:00:00Z") };
+        let mut report = Report::new(window);
+        assert_eq!(code(&report, None), 0);
+        assert_eq!([Some(true), Some(false), None].map(|devo| code(&report, Some(devo))), [0, 1, 2]);
+        report.gaps.push("the inventory is old".to_owned());
+        assert_eq!(code(&report, None), 2);
+        assert_eq!([Some(true), Some(false), None].map(|devo| code(&report, Some(devo))), [2, 1, 2]);
+        let (service, reason) = ("s".to_owned(), String::new());
+        let judged = audit::Judged { input: 0, service, class: Class::Missing, reason };
+        let modified = SystemTime::UNIX_EPOCH;
+        let listed = Listed { key: "k".to_owned(), size: 1, etag: String::new(), modified, archived: false };
+        report.add("b", &judged, &audit::Timed { listed, time: window.from });
+        assert_eq!([None, Some(None), Some(Some(true))].map(|devo| code(&report, devo)), [1, 1, 1]);
     }
 }

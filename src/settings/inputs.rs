@@ -102,4 +102,9 @@ impl Input {
             several => several.iter().find(|service| service.claims(key)),
         }
     }
+
+    /// True if the key is like those of one of its services.
+    pub fn claims(&self, key: &str) -> bool {
+        self.services.iter().any(|service| service.claims(key))
+    }
 }

@@ -48,6 +48,9 @@ pub fn text(out: &mut dyn Write, config: &Config, report: &Report, advice: &[Str
     for line in advice {
         writeln!(out, "{line}")?;
     }
+    for gap in &report.gaps {
+        writeln!(out, "not seen: {gap}")?;
+    }
     writeln!(out, "{}", report.sentence())
 }
 

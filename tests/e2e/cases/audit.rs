@@ -244,7 +244,7 @@ fn an_inventory_stands_for_a_listing() {
     aws::put_object(&lab.bucket, "inventory/data/1.csv.gz", &file);
     let manifest = json!({
         "sourceBucket": lab.bucket, "destinationBucket": format!("arn:aws:s3:::{}", lab.bucket),
-        "version": "2016-11-30", "creationTimestamp": "1795262400000", "fileFormat": "CSV",
+        "version": "2016-11-30", "creationTimestamp": "1795305600000", "fileFormat": "CSV",
         "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
         "files": [{"key": "inventory/data/1.csv.gz", "size": file.len(), "MD5checksum": ""}]
     });
@@ -258,6 +258,14 @@ fn an_inventory_stands_for_a_listing() {
     let fixed = audit(&lab, &config, &["--inventory", &url, "--fix"]);
     assert_eq!(fixed.code, Some(0), "log:\n{}", fixed.log);
     lab.expect_delivered(&all_frames(&objects));
+
+    // Created two days before the window ends.
+    let early = manifest.to_string().replace("1795305600000", "1795132800000");
+    aws::put_object(&lab.bucket, "inventory/early/manifest.json", early.as_bytes());
+    let early =
+        audit(&lab, &config, &["--inventory", &url.replace("inventory/", "inventory/early/"), "--json"]);
+    assert_eq!(early.code, Some(2), "log:\n{}", early.log);
+    assert_eq!(read(&early)["complete"], false);
 
     // Cut off behind a line, as a whole file may end.
     let first = feeds::gzip(line(&objects[0]).as_bytes());
