@@ -239,6 +239,7 @@ fn places_of(
     meant: &[usize],
     ledgers: &Ledgers,
 ) -> Result<Vec<Place>, String> {
+    check_inputs(&options.bucket, config)?;
     let of_configuration =
         config.globals.audit.as_ref().map(|audit| audit.buckets.as_slice()).unwrap_or_default();
     let buckets = if options.bucket.is_empty() { of_configuration } else { &options.bucket };
@@ -269,6 +270,19 @@ fn places_of(
         );
     }
     Ok(places)
+}
+
+/// Refuses buckets that are assigned to an unknown input: they would be passed over.
+fn check_inputs(buckets: &[Bucket], config: &Config) -> Result<(), String> {
+    for Bucket { input, name, .. } in buckets {
+        let Some(key) = input else { continue };
+        if !config.inputs.iter().any(|input| input.is_named(key)) {
+            let keys: Vec<&str> = config.inputs.iter().map(|input| input.key.as_str()).collect();
+            let advice = suggestion(key, &keys);
+            return Err(format!("--bucket {key}={name}: {key:?} is not an enabled input: {advice}"));
+        }
+    }
+    Ok(())
 }
 
 /// The buckets that may send to an input's queue, according to the queue's policy. Stacks created by `cloudformation` have

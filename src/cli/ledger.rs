@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 
 use super::exit::REFUSED;
@@ -36,11 +36,12 @@ pub enum Command {
     /// Forget objects, so that they are sent again when a message announces them again. Without --match, also the
     /// checkpoints of polled sources and backfills, which then restart. Takes effect at once, even while a collector
     /// runs
+    #[command(group = ArgGroup::new("what").required(true).multiple(true).args(["part", "input", "all"]))]
     Forget {
         #[command(flatten)]
         choice: Choice,
         /// Forget everything
-        #[arg(long, conflicts_with_all = ["input", "part"], required_unless_present_any = ["input", "part"])]
+        #[arg(long, conflicts_with_all = ["input", "part"])]
         all: bool,
     },
     /// Write everything to a file, a JSON object in each line: what the shared table knows with `persistence: {type:

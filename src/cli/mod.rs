@@ -4,6 +4,7 @@ mod announced;
 mod arguments;
 mod audit;
 mod backfill;
+mod blank;
 pub mod check;
 mod check_online;
 mod choice;
@@ -57,8 +58,7 @@ pub use examples::command;
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
     keep_secrets();
-    let parsed = command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
-    let code = match parsed {
+    let code = match parsed() {
         Ok(Arguments { log_format, command }) => {
             log::choose(log_format);
             run_command(command)
@@ -67,6 +67,15 @@ pub fn main() -> ExitCode {
     };
     crate::aws::chain::process::end_all();
     printed(code)
+}
+
+fn parsed() -> Result<Arguments, clap::Error> {
+    let mut command = command();
+    // Errors show the usage with the command's full name.
+    command.build();
+    let matches = command.clone().try_get_matches()?;
+    blank::refuse(&command, &matches)?;
+    Arguments::from_arg_matches(&matches)
 }
 
 /// Shows help, the version, or what is wrong with the arguments.

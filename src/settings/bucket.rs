@@ -55,6 +55,7 @@ impl FromStr for Bucket {
 
     fn from_str(text: &str) -> Result<Bucket, NotABucket> {
         let (input, place) = match text.split_once('=') {
+            Some(("", _)) => return Err(NotABucket::Form(text.to_owned())),
             Some((input, place)) if !input.contains('/') => (Some(input.to_owned()), place),
             _ => (None, text),
         };
@@ -137,9 +138,19 @@ mod tests {
         {
             assert!(refused(prefix).contains("is not a beginning of keys"), "{prefix}");
         }
-        for name in
-            ["*", "lo*gs", "logs?", "${a}", "-logs", "logs-", "lo..gs", "a:s3:::logs", "arn:aws:sqs:r:1:logs"]
-        {
+        for name in [
+            "=logs",
+            "=",
+            "*",
+            "lo*gs",
+            "logs?",
+            "${a}",
+            "-logs",
+            "logs-",
+            "lo..gs",
+            "a:s3:::logs",
+            "arn:aws:sqs:r:1:logs",
+        ] {
             assert!(refused(name).contains("is not a bucket"), "{name}");
         }
         assert!(refused("logs--usw2-az1--x-s3").contains("directory bucket"));
