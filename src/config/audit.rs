@@ -7,6 +7,7 @@ use super::context::Context;
 use super::duration;
 use super::kind::Kind;
 use super::node::Mapping;
+use super::url;
 use crate::settings::{Audit, Bucket, DevoApi};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,12 +51,14 @@ pub(super) fn read_devo_api(globals: &Mapping<'_>, context: &Context<'_>) -> Opt
     let written = keys.string("url");
     let token_file = keys.required("token_file", "name a file that contains only the token");
     let url = match (written, region.as_deref()) {
-        (Some(url), _) if url.starts_with("https://") || url.starts_with("http://") => Some(url),
-        (Some(url), _) => {
-            let message = format!("{url:?} is not an address");
-            keys.report.error(Kind::Invalid, keys.path_of("url"), message, "it must begin with https://");
-            None
-        }
+        (Some(url), _) => match url::absolute(&url) {
+            Ok(_) => Some(url),
+            Err(refusal) => {
+                let advice = "write an address such as https://apiv2-eu.devo.com/search/query";
+                keys.report.error(Kind::Invalid, keys.path_of("url"), refusal, advice);
+                None
+            }
+        },
         (None, Some(region)) => url_of(region).map(str::to_owned).or_else(|| {
             let message = format!("{region:?} is not a known region");
             let advice = "us, us3, eu, ca or apac; or write \"url\" instead";

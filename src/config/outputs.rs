@@ -6,7 +6,7 @@ use super::memory::format_size;
 use super::node::{Mapping, Node, means_off};
 use super::numbers;
 use super::problem::{Report, suggestion};
-use super::{ignored, tls};
+use super::{ignored, tls, url};
 use crate::base::limits;
 use crate::settings::{Confirmation, Rates};
 use crate::settings::{Destination, Input, Output};
@@ -215,7 +215,10 @@ fn address(config: &Mapping<'_>, example: &str) -> Option<String> {
     if is_ip || is_name {
         return Some(address);
     }
-    let message = format!("{address:?} is not a host name or address");
+    let message = match address.contains('@') {
+        true => url::LOGIN.to_owned(),
+        false => format!("{address:?} is not a host name or address"),
+    };
     config.report.error(Kind::Invalid, config.path_of("address"), message, advice);
     None
 }

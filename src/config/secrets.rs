@@ -24,7 +24,7 @@ pub(super) fn are_written_in(tree: &Value) -> bool {
     }
 }
 
-/// Hides the values of secret keys in all problems of the report, and reports the other keys whose value is one of them:
+/// Hides the values of secret keys, and passwords of addresses (`user:password@host`), in all problems of the report, and reports the other keys whose value is one of them:
 /// other messages, the status page and events show such values.
 pub(super) fn protect(tree: &Value, report: &Report) {
     let mut secrets = Vec::new();
@@ -32,6 +32,9 @@ pub(super) fn protect(tree: &Value, report: &Report) {
         if KEYS.contains(&key) {
             report.hide(text);
             secrets.push(text.trim().to_owned());
+        }
+        if let Some(password) = password(text) {
+            report.hide(password);
         }
     });
     walk(tree, "", &mut |key, path, text| {
@@ -42,6 +45,15 @@ pub(super) fn protect(tree: &Value, report: &Report) {
             report.error(Kind::Invalid, path, "is also the value of a secret key", advice);
         }
     });
+}
+
+/// The password in an address with a login, with what follows it: a message may show only its start.
+fn password(address: &str) -> Option<&str> {
+    let place = address.trim().split_once("://").map_or(address.trim(), |(_, place)| place);
+    let (user, password) = place.split_once(':')?;
+    let (_, host) = password.rsplit_once('@')?;
+    let is_login = !user.contains(|c: char| c.is_whitespace() || "/?#@".contains(c));
+    (is_login && !host.is_empty() && !host.contains(char::is_whitespace)).then_some(password)
 }
 
 /// Each text below the tree, with its key and path.
@@ -92,6 +104,41 @@ mod tests {
         let of = |path: &str| problems.0.iter().any(|p| p.path == path && p.message.contains("secret key"));
         for key in ["id", "region", "missing_object"] {
             assert!(of(&format!("inputs.sqs_collector.{key}")), "{key}: {shown}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_an_address_is_hidden_wherever_it_is_written() {
+        for login in ["relayuser:hunter2!secret", "u:hunter2/secret", ":hunter2@secret", "a.b:hunter2 secret"]
+        {
+            for address in [format!("{login}@relay.local"), format!("http://{login}@relay.local:13000/x")] {
+                let a = address.as_str();
+                let config = json!({
+                    "globals": {"id": a, "workers": a, "memory_limit": a, "debug": a, "status": {"address": a, "hosts": [a]},
+                        "devo_api": {"url": a, "region": a, "token_file": a}, "audit": {"buckets": [a], "every": a}},
+                    "outputs": {
+                        "o": {"type": "syslog", "config": {"address": a, "port": a, "type": a, "chain": a}},
+                        "d": {"type": "devo_platform", "config": {"address": a, "port": a, "chain": a, "cert": a, "key": a}},
+                        "c": {"type": a, "config": {"destination": a, "confirmation": a, "compression": a}},
+                    },
+                    "inputs": {"sqs_collector": {
+                        "id": 1, "region": a, "base_url": a, "sqs_endpoint_url": a, "s3_endpoint_url": a,
+                        "ack_messages": a, "missing_object": a, "start_time": a, "services": {"aws_sqs_vpc": {}, "x": a},
+                    }},
+                });
+                let environment = crate::config::Environment::here();
+                let read = crate::config::parse(&config.to_string(), std::path::Path::new(""), &environment);
+                let shown = read.unwrap_err().to_string();
+                assert!(!shown.contains("hunter2"), "{address}: {shown}");
+                let of =
+                    |path: &str| shown.lines().any(|line| line.contains(path) && line.contains("password"));
+                for path in ["outputs.o.config.address", "outputs.d.config.address"] {
+                    assert!(of(path), "{path}: {shown}");
+                }
+            }
+        }
+        for plain in ["s3.local", "arn:aws:s3:::b", "a b: c@d", "me@example.com", "x:y@ z"] {
+            assert_eq!(password(plain), None, "{plain}");
         }
     }
 

@@ -9,6 +9,9 @@ pub use crate::base::naming::is_region;
 /// The reason why a URL cannot be used.
 pub type Refusal = &'static str;
 
+/// The refusal of `user:password@host`, which doesn't show it.
+pub const LOGIN: Refusal = "must not contain a user name or password";
+
 /// Checks a queue's URL, which is sent to SQS as written.
 pub fn check_queue(text: &str) -> Result<Uri, Refusal> {
     let uri = absolute(text)?;
@@ -72,7 +75,7 @@ pub fn absolute(text: &str) -> Result<Uri, Refusal> {
         return Err("names no host");
     }
     if authority.as_str().contains('@') {
-        return Err("must not contain a user name or password");
+        return Err(LOGIN);
     }
     // A port that is no number, or too large a one, is no port to the parser.
     let has_port = authority.as_str().len() > authority.host().len();
