@@ -320,7 +320,7 @@ fn as_announced(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
         return Ok(());
     }
     let message = format!("version {version} was announced, but the key now has another object");
-    Err(Fault { kind: Kind::Withheld, message })
+    Err(Fault::new(Kind::Withheld, message))
 }
 
 /// Checks that the answer is of the object that was begun, since not every S3 server supports `If-Match`.
@@ -328,7 +328,7 @@ fn same_object(object: &GetObject<'_>, head: &Head) -> Result<(), Fault> {
     match object.if_match {
         Some(begun) if !begun.is_empty() && !head.etag.is_empty() && head.etag != begun => {
             let message = format!("the object was {begun} and is now {}", head.etag);
-            Err(Fault { kind: Kind::Changed, message })
+            Err(Fault::new(Kind::Changed, message))
         }
         _ => Ok(()),
     }

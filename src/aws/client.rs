@@ -198,7 +198,9 @@ impl Client {
         read: &mut impl FnMut(&mut Answer) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let key_id = &credentials.access_key_id;
-        let failed = |fault: Fault| Error::local(request, fault.kind, fault.message).with_key(key_id);
+        let failed = |fault: Fault| {
+            Error::local(request, fault.kind, fault.message).through(fault.via).with_key(key_id)
+        };
         let signed = self.signed(request, credentials)?;
         let sent = clock::now();
         let mut answer = self.http.send(request, &signed).map_err(failed)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::endpoint;
 use super::failure::{self, Refusal};
 use super::kind::Kind;
+use super::proxy::{Stage, Via};
 use super::request::Request;
 use crate::base::naming::is_account;
 use crate::base::text::variant;
@@ -33,6 +34,8 @@ struct Details {
     attempts: u32,
     server_time: Option<SystemTime>,
     retry_after: Option<Duration>,
+    /// The proxy of a call without an answer.
+    via: Option<Box<Via>>,
 }
 
 impl Error {
@@ -70,6 +73,7 @@ impl Error {
             attempts: 1,
             server_time: None,
             retry_after: None,
+            via: None,
         }))
     }
 
@@ -168,6 +172,12 @@ impl Error {
         };
         let how = if code.is_empty() { variant(kind) } else { code.clone() };
         format!("{action} {place} {status} {how}")
+    }
+
+    /// Names the proxy that the call was to go through.
+    pub(super) fn through(mut self, via: Option<Box<Via>>) -> Self {
+        self.0.via = via;
+        self
     }
 
     pub(super) fn with_key(mut self, key_id: &str) -> Self {
@@ -291,9 +301,9 @@ impl Error {
             )),
             Kind::Redirect { region: None } => Some("The bucket is in another region: set it".to_owned()),
             Kind::Redirect { region: Some(region) } => Some(format!("The bucket is in {region}")),
-            Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => Some(format!(
-                "Is {endpoint} right, and reachable from here (DNS, firewall, proxy, certificates)?"
-            )),
+            Kind::Transient if self.0.status == 0 && !endpoint.is_empty() => {
+                Some(self.0.via.as_ref().map_or_else(|| unreached(endpoint), |via| blocked(via, endpoint)))
+            }
             Kind::Withheld if *action == "s3:GetObjectVersion" => Some(format!(
                 "Allow s3:GetObjectVersion on {}: the announced version can no longer be read in any other way",
                 self.arn()
@@ -374,6 +384,33 @@ impl Error {
             }
             _ => advice.to_owned(),
         }
+    }
+}
+
+fn unreached(endpoint: &str) -> String {
+    format!("Is {endpoint} right, and reachable from here (DNS, firewall, proxy, certificates)?")
+}
+
+/// Advice about a call that has not come through a proxy.
+fn blocked(via: &Via, endpoint: &str) -> String {
+    let Via { place, variable, stage } = via;
+    let proxy = format!("the proxy {place} ({variable})");
+    match stage {
+        Stage::Unreached => format!(
+            "Is {proxy} right, and reachable from here (DNS, firewall)? Hosts in NO_PROXY are reached without it"
+        ),
+        Stage::Refused(Some(407)) => format!(
+            "Correct the user name and password in {variable} (http://USER:PASSWORD@HOST:PORT, with special characters \
+             percent-encoded): without the right ones, {proxy} lets nothing through"
+        ),
+        Stage::Refused(_) => format!(
+            "Allow {endpoint} in {proxy}, and see that it can be reached from there. Hosts in NO_PROXY are reached \
+             without it"
+        ),
+        Stage::Later => format!(
+            "Is {endpoint} right, and reachable through {proxy} (DNS and firewall there, certificates)? Hosts in \
+             NO_PROXY are reached without it"
+        ),
     }
 }
 

@@ -9,13 +9,13 @@ use http::HeaderMap;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use super::error::Error;
 use super::failure::{header, http_time};
 use super::kind::Kind;
 use super::names::Names;
-use super::proxy::Proxies;
+use super::proxy::{Proxies, Setting, Stage, Via};
 use super::request::Request;
 use super::success::Unusable;
 use crate::base::budget::Budget;
@@ -51,15 +51,24 @@ pub trait Transport: Send + Sync {
     fn shutdown(&self);
 }
 
+/// A proxy that calls go through, and the agent for it.
+struct Route {
+    agent: Agent,
+    /// `host:port`, without user name and password.
+    place: String,
+    /// The variable that names it.
+    variable: &'static str,
+}
+
 /// One agent per proxy or direct route. Setting the proxy per request would work, but then `ureq` would parse all
 /// certificate authorities for each connection and never resume a TLS session.
 struct Agents {
     proxies: Proxies,
     direct: Agent,
     /// For https addresses.
-    by_https_proxy: Option<Agent>,
+    by_https_proxy: Option<Route>,
     /// For http addresses.
-    by_http_proxy: Option<Agent>,
+    by_http_proxy: Option<Route>,
 }
 
 /// An answer whose head has arrived.
@@ -84,6 +93,8 @@ struct Room {
 pub struct Fault {
     pub kind: Kind,
     pub message: String,
+    /// The proxy that the call was to go through.
+    pub via: Option<Box<Via>>,
 }
 
 impl Http {
@@ -102,11 +113,16 @@ impl Http {
             None => usual_roots(),
         };
         let tls = tls(roots);
-        let by = |proxy: Proxy| agent(threads, &tls, Some(proxy));
+        let by = |setting: Option<&Setting>| {
+            let Some(setting) = setting else { return Ok(None) };
+            let proxy = proxy(setting)?;
+            let place = format!("{}:{}", proxy.host(), proxy.port());
+            Ok(Some(Route { agent: agent(threads, &tls, Some(proxy)), place, variable: setting.variable }))
+        };
         Ok(Self::over(Agents {
             direct: agent(threads, &tls, None),
-            by_https_proxy: proxy("HTTPS_PROXY", proxies.https.as_deref())?.map(by),
-            by_http_proxy: proxy("HTTP_PROXY", proxies.http.as_deref())?.map(by),
+            by_https_proxy: by(proxies.https.as_ref())?,
+            by_http_proxy: by(proxies.http.as_ref())?,
             proxies,
         }))
     }
@@ -137,7 +153,7 @@ impl Http {
 
     fn fault(&self, fault: Fault) -> Fault {
         if self.0.room.is_shut.is_stopped() {
-            return Fault { kind: Kind::Stopped, message: "stopped".to_owned() };
+            return Fault::new(Kind::Stopped, "stopped");
         }
         fault
     }
@@ -169,12 +185,13 @@ impl Transport for Agents {
         } else {
             self.run(builder.body(request.body.as_slice()).map_err(unsendable)?, request)
         };
-        outcome.map_err(Fault::from)
+        let route = request.url().parse().ok().and_then(|uri| self.route_for(&uri));
+        outcome.map_err(|error| Fault::through(route, error))
     }
 
     fn shutdown(&self) {
         let by_proxy = [&self.by_https_proxy, &self.by_http_proxy].into_iter().flatten();
-        by_proxy.chain([&self.direct]).for_each(|agent| agent.clone().shutdown());
+        by_proxy.map(|route| &route.agent).chain([&self.direct]).for_each(|agent| agent.clone().shutdown());
     }
 }
 
@@ -196,12 +213,14 @@ impl Agents {
     }
 
     fn agent_for(&self, uri: &http::Uri) -> &Agent {
-        let Agents { proxies, direct, by_https_proxy, by_http_proxy } = self;
+        self.route_for(uri).map_or(&self.direct, |route| &route.agent)
+    }
+
+    /// The proxy for an address. None if it is reached directly.
+    fn route_for(&self, uri: &http::Uri) -> Option<&Route> {
+        let Agents { proxies, by_https_proxy, by_http_proxy, .. } = self;
         let by_proxy = if uri.scheme_str() == Some("http") { by_http_proxy } else { by_https_proxy };
-        match by_proxy {
-            Some(agent) if !proxies.bypasses(uri.host().unwrap_or_default()) => agent,
-            _ => direct,
-        }
+        by_proxy.as_ref().filter(|_| !proxies.bypasses(uri.host().unwrap_or_default()))
     }
 }
 
@@ -218,7 +237,7 @@ impl Room {
         }
         match self.budget.acquire(length, &self.is_shut) {
             Some(permit) => Ok(self.buffers.charged(permit)),
-            None => Err(Fault { kind: Kind::Stopped, message: "stopped".to_owned() }),
+            None => Err(Fault::new(Kind::Stopped, "stopped")),
         }
     }
 }
@@ -304,9 +323,46 @@ pub(super) fn append(
 }
 
 impl Fault {
-    pub fn transient(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Transient, message: message.into() }
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), via: None }
     }
+
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::new(Kind::Transient, message)
+    }
+
+    /// A failure of a call that was to go through a proxy.
+    fn through(route: Option<&Route>, error: ureq::Error) -> Self {
+        let stage = stage_of(&error);
+        let mut fault = Self::from(error);
+        if let Some(Route { place, variable, .. }) = route {
+            fault.message = format!("{}, through the proxy {place}", fault.message);
+            fault.via = Some(Box::new(Via { place: place.clone(), variable, stage }));
+        }
+        fault
+    }
+}
+
+fn stage_of(error: &ureq::Error) -> Stage {
+    use ureq::{Error as E, Timeout};
+    match error {
+        E::ConnectProxyFailed(why) => Stage::Refused(proxy_status(why)),
+        E::HostNotFound | E::ConnectionFailed | E::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            Stage::Unreached
+        }
+        E::Io(inner) if is_unreached(inner.kind()) => Stage::Unreached,
+        _ => Stage::Later,
+    }
+}
+
+fn is_unreached(kind: ErrorKind) -> bool {
+    use ErrorKind as K;
+    matches!(kind, K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable | K::AddrNotAvailable)
+}
+
+/// The status in `ureq`'s words: `proxy server responded 407/407`.
+fn proxy_status(why: &str) -> Option<u16> {
+    why.rsplit_once('/')?.1.parse().ok()
 }
 
 impl From<Unusable> for Fault {
@@ -315,7 +371,7 @@ impl From<Unusable> for Fault {
             Unusable::Foreign(_) => Kind::Foreign,
             Unusable::Odd(_) => Kind::BadRequest,
         };
-        Self { kind, message: unusable.to_string() }
+        Self::new(kind, unusable.to_string())
     }
 }
 
@@ -330,10 +386,13 @@ impl From<ureq::Error> for Fault {
             E::Io(inner) => inner.to_string(),
             E::HostNotFound => "the host name does not resolve (DNS)".to_owned(),
             E::Timeout(which) => format!("timed out ({which})"),
-            E::ConnectProxyFailed(why) => format!("the proxy refused: {why}"),
+            E::ConnectProxyFailed(why) => match proxy_status(why) {
+                Some(status) => format!("the proxy refused (HTTP {status})"),
+                None => format!("the proxy refused: {why}"),
+            },
             other => other.to_string(),
         };
-        Self { kind, message }
+        Self::new(kind, message)
     }
 }
 
@@ -415,14 +474,39 @@ fn bundle_roots(path: &Path) -> Result<RootCerts, Error> {
     Ok(RootCerts::from(certificates))
 }
 
-fn proxy(name: &'static str, url: Option<&str>) -> Result<Option<Proxy>, Error> {
+fn proxy(setting: &Setting) -> Result<Proxy, Error> {
     // The URL may contain a password, so it is not repeated.
-    let wrong = |_| Error::setup(name, "(environment)", Kind::BadRequest, "not a valid proxy URL");
-    url.map(Proxy::new).transpose().map_err(wrong)
+    let wrong = |why: &str| {
+        let message = format!(
+            "{why}: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with special characters of the user name \
+             and the password percent-encoded"
+        );
+        Error::setup(setting.variable, "(environment)", Kind::BadRequest, message)
+    };
+    let proxy = Proxy::new(&setting.url).map_err(|_| wrong("it is not a valid proxy URL"))?;
+    match unusable_part(&proxy) {
+        Some(why) => Err(wrong(why)),
+        None => Ok(proxy),
+    }
+}
+
+/// What `ureq` would pass over: it would call the usual port, or connect without a proxy.
+fn unusable_part(proxy: &Proxy) -> Option<&'static str> {
+    let authority = proxy.uri().authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
+        return Some("it names a SOCKS proxy, and only HTTP proxies can be used");
+    }
+    if proxy.host().is_empty() {
+        return Some("it names no host");
+    }
+    let written = place.strip_prefix(proxy.host())?.strip_prefix(':')?;
+    let is_port = written.parse::<u16>().is_ok_and(|port| port > 0);
+    (!is_port).then_some("its port is not a number from 1 to 65535")
 }
 
 fn unsendable(error: http::Error) -> Fault {
-    Fault { kind: Kind::BadRequest, message: format!("the request cannot be sent: {error}") }
+    Fault::new(Kind::BadRequest, format!("the request cannot be sent: {error}"))
 }
 
 #[cfg(test)]
@@ -479,6 +563,64 @@ mod tests {
         assert!(proxy.seen()[0].head.starts_with("CONNECT aws.example:80 HTTP/1.1"));
         let here = Server::play(vec![answer(200, "", "ok")]);
         assert_eq!(http.send(&request(&here.endpoint), &[]).unwrap().read_all(10).unwrap().as_slice(), b"ok");
+    }
+
+    fn by_proxy(url: &str) -> Result<Http, Error> {
+        Http::with(1, Proxies::read(|name| (name == "http_proxy").then(|| url.to_owned())), None)
+    }
+
+    fn failure(proxy: &str) -> String {
+        let request = request("http://aws.example");
+        let fault = by_proxy(proxy).unwrap().send(&request, &[]).err().unwrap();
+        Error::local(&request, fault.kind, fault.message).through(fault.via).to_string()
+    }
+
+    #[test]
+    fn a_proxy_that_fails_is_named_with_its_cure_and_without_its_password() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let error = failure(&format!("http://user:hunter2@{place}"));
+        let cure = format!("Is the proxy {place} (http_proxy) right, and reachable from here");
+        assert!(error.contains(&cure) && !error.contains("hunter2"), "{error}");
+        for (status, cure) in
+            [(407, "user name and password in http_proxy"), (403, "NO_PROXY"), (502, "NO_PROXY")]
+        {
+            let proxy = Server::play(vec![answer(status, "", "")]);
+            let place = proxy.endpoint.trim_start_matches("http://").to_owned();
+            let error = failure(&format!("http://user:hunter2@{place}"));
+            assert!(error.contains(&format!("the proxy refused (HTTP {status})")), "{error}");
+            assert!(error.contains(&place) && error.contains(cure) && !error.contains("hunter2"), "{error}");
+            assert!(!error.contains("Is http://aws.example right"), "{error}");
+        }
+        // The connection ends without an answer.
+        let proxy = Server::play(vec![Step::Answer(Vec::new())]);
+        let error = failure(&proxy.endpoint);
+        assert!(error.contains(proxy.endpoint.trim_start_matches("http://")), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_refused() {
+        for (url, why) in [
+            ("http://user:hunter2@127.0.0.1:notaport", "port"),
+            ("http://127.0.0.1:99999", "port"),
+            ("http://127.0.0.1:0", "port"),
+            ("http://127.0.0.1:", "port"),
+            ("127.0.0.1:x", "port"),
+            ("http://[::1]:x", "port"),
+            ("http://user:hunter2/x@127.0.0.1:1", "port"),
+            ("socks5://user:hunter2@127.0.0.1:1", "SOCKS"),
+            ("http://user:hunter2@:1", "host"),
+            ("ftp://user:hunter2@h", "not a valid proxy URL"),
+            ("::", "not a valid proxy URL"),
+        ] {
+            let error = by_proxy(url).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.starts_with("http_proxy") && error.contains(why), "{url}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        for url in ["127.0.0.1:3128", "proxy", "http://u:p%40@proxy:1/", "https://[::1]:1", "http://[::1]"] {
+            assert!(by_proxy(url).is_ok(), "{url}");
+        }
     }
 
     #[test]

@@ -3,15 +3,60 @@
 //! `ureq`'s own reading uses one variable for all schemes, matches `NO_PROXY` names exactly and sends 127.0.0.1 to the
 //! proxy; hence this.
 
+use std::fmt;
 use std::net::IpAddr;
+
+/// A proxy as the environment names it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The variable's name.
+    pub variable: &'static str,
+    /// A URL, possibly without a scheme. It may contain a password.
+    pub url: String,
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.variable)
+    }
+}
+
+/// A proxy through which there came no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Via {
+    /// `host:port`, without user name and password.
+    pub place: String,
+    /// The variable that names it.
+    pub variable: &'static str,
+    pub stage: Stage,
+}
+
+/// How far a call through a proxy has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// There is no connection to the proxy.
+    Unreached,
+    /// The proxy has refused the connection, with this status if it gave one.
+    Refused(Option<u16>),
+    /// Anything later, or unknown.
+    Later,
+}
+
+/// The names of a variable, the first before the second.
+type Names = [&'static str; 2];
+
+const HTTPS: Names = ["https_proxy", "HTTPS_PROXY"];
+const HTTP: Names = ["http_proxy", "HTTP_PROXY"];
+const ALL: Names = ["all_proxy", "ALL_PROXY"];
+const NONE: Names = ["no_proxy", "NO_PROXY"];
 
 /// The environment's proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// For https addresses; a URL, possibly without a scheme.
-    pub https: Option<String>,
+    /// For https addresses.
+    pub https: Option<Setting>,
     /// For http addresses.
-    pub http: Option<String>,
+    pub http: Option<Setting>,
     /// Hosts that are reached directly, in lower case.
     exceptions: Vec<String>,
 }
@@ -19,13 +64,16 @@ pub struct Proxies {
 impl Proxies {
     /// Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, each also in lower case.
     pub fn read(env: impl Fn(&str) -> Option<String>) -> Self {
-        let either =
-            |name: &str| env(&name.to_lowercase()).or_else(|| env(name)).map(|value| value.trim().to_owned());
-        let proxy = |name| either(name).or_else(|| either("ALL_PROXY")).filter(|url| !url.is_empty());
-        let exceptions = either("NO_PROXY").unwrap_or_default().to_lowercase();
+        let either = |names: Names| {
+            let setting =
+                |variable| env(variable).map(|url| Setting { variable, url: url.trim().to_owned() });
+            names.into_iter().find_map(setting)
+        };
+        let proxy = |names| either(names).or_else(|| either(ALL)).filter(|setting| !setting.url.is_empty());
+        let exceptions = either(NONE).map(|setting| setting.url.to_lowercase()).unwrap_or_default();
         Self {
-            https: proxy("HTTPS_PROXY"),
-            http: proxy("HTTP_PROXY"),
+            https: proxy(HTTPS),
+            http: proxy(HTTP),
             exceptions: exceptions.split([',', ' ']).filter(|e| !e.is_empty()).map(str::to_owned).collect(),
         }
     }
@@ -78,8 +126,10 @@ mod tests {
     #[test]
     fn each_scheme_has_its_own() {
         let found = read(&[("HTTPS_PROXY", "http://s:1"), ("all_proxy", "http://a:2")]);
-        assert_eq!(found.https.as_deref(), Some("http://s:1"));
-        assert_eq!(found.http.as_deref(), Some("http://a:2"));
+        let told = |setting: &Option<Setting>| setting.clone().map(|it| (it.variable, it.url));
+        assert_eq!(told(&found.https), Some(("HTTPS_PROXY", "http://s:1".to_owned())));
+        assert_eq!(told(&found.http), Some(("all_proxy", "http://a:2".to_owned())));
+        assert!(!format!("{found:?}").contains("a:2"), "it may contain a password");
         assert_eq!(read(&[("HTTPS_PROXY", " ")]), Proxies::default());
     }
 
