@@ -79,6 +79,13 @@ const TAR_HEADER_BYTES: usize = 512;
 const RAW_SNAPPY: Foreign = Foreign { name: "raw snappy", cure: REPACK };
 const HADOOP_SNAPPY: Foreign = Foreign { name: "snappy in Hadoop's blocks", cure: REPACK };
 
+const UTF16: Foreign = Foreign {
+    name: "what looks like UTF-16 text without a byte order mark",
+    cure: "have its writer begin it with the mark (the bytes FF FE or FE FF), or write UTF-8",
+};
+/// First bytes by which UTF-16 is told: no archive and no packing of it looks like it there.
+const UTF16_LOOK_BYTES: usize = 512;
+
 const CHUNKED_UPLOAD: Foreign = Foreign {
     name: "an upload in chunks (aws-chunked) that was stored with the chunks' headers",
     cure: "update the S3-compatible server or proxy that stored it, or have its writer upload without checksums in trailers and signed chunks",
@@ -134,8 +141,12 @@ fn may_become_bzip2(start: &[u8]) -> bool {
 /// Refuses the start of a text, as long as [`BINARY_LOOK_BYTES`] unless these are all bytes: archives and packings without a
 /// signature, and with `is_text` binary data.
 pub(super) fn check_start(start: &[u8], is_text: bool) -> Result<(), Error> {
-    check_archive(start, start.len() < BINARY_LOOK_BYTES)?;
-    if is_text { check_text(start) } else { Ok(()) }
+    match check_archive(start, start.len() < BINARY_LOOK_BYTES) {
+        // Its zero bytes look like lengths.
+        Err(_) if is_utf16(start) => Err(UTF16.refused()),
+        Ok(()) if is_text => check_text(start),
+        checked => checked,
+    }
 }
 
 /// Refuses archives and packings without a signature, by their first bytes. `is_all` says that these are all bytes.
@@ -158,7 +169,22 @@ fn check_archive(start: &[u8], is_all: bool) -> Result<(), Error> {
 pub(super) fn check_text(start: &[u8]) -> Result<(), Error> {
     let odd = odd_bytes(start);
     let is_binary = odd >= ODD_BYTES_MIN && odd * BINARY_PART_MAX > start.len();
-    if is_binary { Err(Error::Binary) } else { Ok(()) }
+    match is_binary {
+        true if is_utf16(start) => Err(UTF16.refused()),
+        true => Err(Error::Binary),
+        false => Ok(()),
+    }
+}
+
+/// True if the bytes look like text in UTF-16 of either order: code units of ASCII at the start, and most of the others.
+fn is_utf16(start: &[u8]) -> bool {
+    let (units, _) = start[..start.len().min(UTF16_LOOK_BYTES)].as_chunks::<2>();
+    let is_ascii = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    let looks = |is_text: &dyn Fn(&[u8; 2]) -> bool| {
+        let text = units.iter().filter(|unit| is_text(unit)).count();
+        units.len() >= 4 && units[..2].iter().all(is_text) && 4 * text >= 3 * units.len()
+    };
+    looks(&|unit| unit[1] == 0 && is_ascii(unit[0])) || looks(&|unit| unit[0] == 0 && is_ascii(unit[1]))
 }
 
 /// True if the bytes begin with a tar header: it has the magic number, or the octal sum of its own bytes. In the sum, its own
@@ -366,6 +392,31 @@ mod tests {
         }
         let large = encoder.compress_vec(line.repeat(90_000).as_bytes()).unwrap();
         assert_eq!(named(&large[..large.len() / 2], false), Some("raw snappy"));
+    }
+
+    #[test]
+    fn utf_16_without_a_mark_is_called_so() {
+        const NAME: &str = UTF16.name;
+        let line = "2026-11-28 10:00:00 a line of a log with Grüßen\r\n";
+        let json = "{\"Records\": [{\"eventVersion\": \"1.08\", \"name\": \"Zoë\"}]}";
+        for text in [line.to_owned(), line.repeat(3000), json.to_owned(), "{\"a\":1,\"b\":2}\n".to_owned()] {
+            let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            for utf16 in [little, big] {
+                let start = &utf16[..utf16.len().min(BINARY_LOOK_BYTES)];
+                assert_eq!(check_start(start, true), Err(UTF16.refused()), "{text:.20}");
+                assert_eq!(check_text(start), Err(UTF16.refused()), "{text:.20}");
+                // Not refused where any bytes are taken, unless for what they look like.
+                assert!(matches!(check_start(start, false), Ok(()) | Err(Error::Foreign { name: NAME, .. })));
+                let packed = snap::raw::Encoder::new().compress_vec(&utf16).unwrap();
+                assert!(!is_utf16(&packed), "{text:.20}");
+                let tar = [&b"logs/a.log"[..], &[0; 247], b"ustar\x0000", &[0; 248], &utf16].concat();
+                assert_eq!(check_start(&tar, true), Err(TAR.refused()));
+            }
+        }
+        for text in [&b""[..], b"\0\0\0\0\0\0\0\0\0\0\0\0", b"plain text, and more of it", b"a\0b"] {
+            assert!(!is_utf16(text), "{text:?}");
+        }
     }
 
     #[test]
