@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::naming::is_under;
-use crate::config::problem::suggestion;
+use crate::config::problem::{closest_service, suggestion};
 use crate::settings::{Config, Input};
 
 /// The choices made on the command line.
@@ -68,7 +68,11 @@ fn with_service(input: &Input, wanted: &Wanted<'_>) -> Result<Input, String> {
     let catalog = crate::config::catalog(wanted.config).map_err(|problems| problems.to_string())?;
     let Some(row) = catalog.row(wanted.service) else {
         let names: Vec<_> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
-        return Err(format!("{:?} is no service: {}", wanted.service, suggestion(wanted.service, &names)));
+        let advice = closest_service(wanted.service, &names).map_or_else(
+            || "`services` lists the built-in ones".to_owned(),
+            |meant| format!("did you mean {meant:?}?"),
+        );
+        return Err(format!("{:?} is no service: {advice}", wanted.service));
     };
     Ok(Input { services: vec![Arc::clone(&row.definition)], ..input.clone() })
 }

@@ -14,7 +14,7 @@ use super::choice::{self, Wanted};
 use super::exit::REFUSED;
 use crate::base::limits::SHOWN_FRAMES_MAX;
 use crate::base::out::Out;
-use crate::config::problem::suggestion;
+use crate::config::problem::closest_service;
 use crate::config::registry::Catalog;
 use crate::config::{self, Environment};
 use crate::services::Definition;
@@ -112,9 +112,9 @@ fn of_any_input(config: &Config, name: &str) -> Option<Arc<Definition>> {
 fn of_catalog(catalog: &Catalog, name: &str) -> Result<Arc<Definition>, String> {
     let row = catalog.row(name).ok_or_else(|| {
         let names: Vec<&str> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
-        let advice = config::problem::closest(name, names.iter().copied()).map_or_else(
+        let advice = closest_service(name, &names).map_or_else(
             || "`services` lists the built-in ones; your own need --config".to_owned(),
-            |_| suggestion(name, &names),
+            |meant| format!("did you mean {meant:?}?"),
         );
         format!("{name:?} is no service: {advice}")
     })?;

@@ -13,7 +13,7 @@ use crate::base::out::Out;
 use crate::config::aws::rows::{self as aws, ANY_NAME};
 use crate::config::describe_format;
 use crate::config::endings::Endings;
-use crate::config::problem::closest;
+use crate::config::problem::closest_service;
 use crate::config::registry::{Catalog, Row};
 
 /// Width of a table, for a terminal of 100 columns.
@@ -49,8 +49,8 @@ pub fn run(name: Option<&str>, json: bool, configuration: Option<&Path>) -> Exit
 }
 
 fn unknown(name: &str, catalog: &Catalog) -> String {
-    let names = catalog.rows().iter().map(|row| row.name.as_str());
-    let advice = closest(name, names).map(|meant| format!(": did you mean {meant}?"));
+    let names: Vec<&str> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
+    let advice = closest_service(name, &names).map(|meant| format!(": did you mean {meant}?"));
     format!("{name:?} is not a service of an sqs_collector input{}", advice.unwrap_or_default())
 }
 

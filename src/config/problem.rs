@@ -250,6 +250,19 @@ pub fn closest<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>)
         .map(|(_, candidate)| candidate)
 }
 
+/// The beginning of the built-in services' names.
+const SERVICE_PREFIX: &str = "aws_sqs_";
+
+/// The service that was probably meant: its name may have been written without its beginning.
+pub fn closest_service<'c>(written: &str, names: &[&'c str]) -> Option<&'c str> {
+    let short = |name: &'c str| name.strip_prefix(SERVICE_PREFIX);
+    let same = names.iter().copied().find(|name| short(name) == Some(written));
+    same.or_else(|| closest(written, names.iter().copied())).or_else(|| {
+        let meant = closest(written, names.iter().copied().filter_map(short))?;
+        names.iter().copied().find(|name| short(name) == Some(meant))
+    })
+}
+
 /// Returns `did you mean "region"?`, or all choices if nothing is close.
 pub fn suggestion(written: &str, candidates: &[&str]) -> String {
     match closest(written, candidates.iter().copied()) {
@@ -269,6 +282,21 @@ mod tests {
         assert_eq!(suggestion("regoin", &known), "did you mean \"region\"?");
         assert_eq!(suggestion("baseUrl", &known), "did you mean \"base_url\"?");
         assert_eq!(suggestion("xyz", &known), "known here: region, base_url");
+    }
+
+    #[test]
+    fn a_service_is_known_without_the_beginning_of_its_name() {
+        let names = ["aws_sqs_cloudtrail", "aws_sqs_vpc", "aws_sqs_vpc_dns", "custom_shop"];
+        for (written, meant) in [
+            ("vpc", Some("aws_sqs_vpc")),
+            ("cloudtrail", Some("aws_sqs_cloudtrail")),
+            ("cloudtrial", Some("aws_sqs_cloudtrail")),
+            ("aws_sqs_cloudtrial", Some("aws_sqs_cloudtrail")),
+            ("custom_shops", Some("custom_shop")),
+            ("nope", None),
+        ] {
+            assert_eq!(closest_service(written, &names), meant, "{written}");
+        }
     }
 
     #[test]

@@ -279,6 +279,10 @@ fn regions(keys: &Mapping<'_>) -> Vec<String> {
             regions.push(region);
         }
     }
+    if regions.is_empty() {
+        // As above.
+        regions.push(String::new());
+    }
     regions
 }
 
@@ -287,8 +291,8 @@ fn read_row(read: &mut Read, row: &'static Row, region: &str, entry: &Entry<'_>,
     match (&row.queue, row.api) {
         (Some(key), _) => {
             let queue = queue_name(row, key, entry, common);
+            let start_time = start_time(row, entry);
             if let (Some(queue), Some(definition)) = (queue, definition) {
-                let start_time = start_time(row, entry);
                 read.queues.push(Input { start_time, ..queue_input(row, queue, region, definition, common) });
             }
         }

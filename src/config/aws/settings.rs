@@ -58,24 +58,25 @@ pub fn cloudtrail(keys: &Mapping<'_>, now: Timestamp) -> Option<CloudTrail> {
 pub fn metrics(keys: &Mapping<'_>, period: Duration, now: Timestamp) -> Option<Metrics> {
     let namespaces = keys.list("metric_namespaces").iter().filter_map(Node::text).collect();
     let (start_time, seconds) = (start_time(keys, now), period.as_secs());
+    let units = keys.boolean("metric_units", true);
     if !matches!(seconds, 1 | 5 | 10 | 30) && !seconds.is_multiple_of(60) {
         let message = format!("{seconds} s is not a valid period for metrics");
         let advice = "write 1, 5, 10, 30, 60 or a multiple of 60: it is also the metrics' period";
         keys.report.error(Kind::Invalid, keys.path_of("request_period_in_seconds"), message, advice);
         return None;
     }
-    Some(Metrics { namespaces, start_time, units: keys.boolean("metric_units", true) })
+    Some(Metrics { namespaces, start_time, units })
 }
 
 /// Reads the keys of `types: [logs]`.
 pub fn logs(keys: &Mapping<'_>, now: Timestamp) -> Option<Logs> {
-    let group = keys.required("log_group", "write the log group's name, or \"/\" for all log groups")?;
-    Some(Logs {
-        group: Some(group).filter(|group| group != ALL_GROUPS),
-        start_time: start_time(keys, now),
-        first_by_streams: keys.boolean("use_first_optimized_retrieval", false),
-        shard: None,
-    })
+    let group = keys.required("log_group", "write the log group's name, or \"/\" for all log groups");
+    let start_time = start_time(keys, now);
+    let first_by_streams = keys.boolean("use_first_optimized_retrieval", false);
+    // It is used later, if everything else can be.
+    keys.number("shards", &numbers::LOG_SHARDS);
+    let group = Some(group?).filter(|group| group != ALL_GROUPS);
+    Some(Logs { group, start_time, first_by_streams, shard: None })
 }
 
 /// Reads `shards`, and divides the log groups. One group cannot be divided.

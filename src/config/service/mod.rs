@@ -20,7 +20,7 @@ use super::duration;
 use super::ignored;
 use super::kind::Kind;
 use super::node::{Mapping, Node};
-use super::problem::{Report, closest};
+use super::problem::{Report, closest, closest_service};
 use super::registry::Catalog;
 use crate::services::tables::{self, Known};
 use crate::services::template::Template;
@@ -128,8 +128,8 @@ fn delegates(keys: &Mapping<'_>, catalog: &Catalog) -> Vec<Arc<Definition>> {
     let delegate = |node: &Node<'_>| {
         let name = node.text()?;
         let Some(row) = catalog.row(&name) else {
-            let names = catalog.rows().iter().map(|row| row.name.as_str());
-            let advice = closest(&name, names).map(|meant| format!("did you mean {meant:?}?"));
+            let names: Vec<&str> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
+            let advice = closest_service(&name, &names).map(|meant| format!("did you mean {meant:?}?"));
             node.error(Kind::Invalid, format!("{name:?} is not a service above"), advice.unwrap_or_default());
             return None;
         };
@@ -209,16 +209,26 @@ fn merged(row: &Map<String, Value>, overrides: &Map<String, Value>) -> Map<Strin
     keys
 }
 
+/// The keys without which a service of the user's own is none.
+const OWN: [&str; 2] = ["file_format", "routing_template"];
+
 /// True if a name without a row may be defined by the user. Reports it otherwise.
 fn is_users(name: &str, node: &Node<'_>, catalog: &Catalog) -> bool {
-    let meant = closest(name, catalog.rows().iter().map(|row| row.name.as_str()));
-    let users = !name.starts_with("aws_sqs_") && (name.starts_with("custom_") || meant.is_none());
+    let names: Vec<&str> = catalog.rows().iter().map(|row| row.name.as_str()).collect();
+    let is_defined = OWN.iter().any(|key| node.value.get(key).is_some());
+    let may_be_own = !name.starts_with("aws_sqs_")
+        && (name.starts_with("custom_") || closest(name, names.iter().copied()).is_none());
+    let users = may_be_own && (is_defined || name.starts_with("custom_"));
     if !users {
-        let advice = match meant {
-            Some(meant) => format!("did you mean {meant:?}? A service of your own is named custom_…"),
-            None => "the command services lists all; a service of your own is named custom_…".into(),
+        let meant = match closest_service(name, &names) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None => "the command services lists all.".to_owned(),
         };
-        node.error(Kind::UnknownKey, "is not a known service", advice);
+        let [format, template] = OWN;
+        let advice =
+            format!("{meant} A service of your own is named custom_…, and needs {format} and {template}");
+        let kind = if may_be_own { Kind::Missing } else { Kind::UnknownKey };
+        node.error(kind, "is not a known service", advice);
     }
     users
 }

@@ -55,11 +55,11 @@ fn replace(keys: &Mapping<'_>) -> Option<Operation> {
 }
 
 fn regex(keys: &Mapping<'_>) -> Option<Operation> {
-    let Some(node) = keys.node("pattern") else {
+    let node = keys.node("pattern");
+    if node.is_none() {
         keys.report.error(Kind::Missing, keys.path_of("pattern"), "is missing", "");
-        return None;
-    };
-    let pattern = pattern(&node);
+    }
+    let pattern = node.and_then(|node| pattern(&node));
     // A pattern that does not compile has been reported: its groups are not counted.
     let groups = pattern.as_ref().map_or(usize::MAX, |pattern| pattern.captures_len() - 1);
     let last = i64::try_from(groups).unwrap_or(i64::MAX);

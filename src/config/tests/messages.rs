@@ -227,3 +227,97 @@ fn a_file_in_another_encoding_is_told_as_one() {
     let problems = load(&file, &environment()).unwrap_err().to_string();
     assert!(problems.contains("is UTF-16, and must be UTF-8"), "{problems}");
 }
+
+/// One bad value must not make the readers of others stop.
+#[test]
+fn a_bad_value_leaves_the_other_keys_known() {
+    let folder = certificates(-1, 300);
+    let (mut tried, mut unknown) = (0, Vec::new());
+    each_example("valid", |name, text| {
+        let tree = tree::read(&text, &Report::default()).unwrap();
+        let mut places = Vec::new();
+        pointers(&tree, "", &mut places);
+        // They say which keys there are.
+        let decides = |place: &str| {
+            ["/type", "/types", "/enabled", "sqs_queue_name"].iter().any(|key| place.ends_with(key))
+        };
+        for place in places.iter().filter(|place| !decides(place)) {
+            for bad in
+                [serde_json::json!([["\u{7}"]]), serde_json::json!("\u{7} bad"), serde_json::Value::Null]
+            {
+                let mut tree = tree.clone();
+                *tree.pointer_mut(place).unwrap() = bad.clone();
+                let Err(Problems(problems)) = parse(&tree.to_string(), folder.path(), &environment()) else {
+                    continue;
+                };
+                tried += 1;
+                let is_unknown = |problem: &&Problem| problem.message == "is not a known key";
+                unknown.extend(
+                    problems.iter().filter(is_unknown).map(|it| format!("{name}{place}={bad}: {}", it.path)),
+                );
+            }
+        }
+    });
+    assert_eq!(unknown, Vec::<String>::new());
+    assert!(tried > 1000, "{tried}");
+}
+
+/// The JSON pointers of everything below the tree.
+fn pointers(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<(String, &serde_json::Value)> = match value {
+        serde_json::Value::Object(entries) => {
+            entries.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (key, value) in below {
+        let place = format!("{at}/{key}");
+        pointers(value, &place, found);
+        found.push(place);
+    }
+}
+
+#[test]
+fn a_service_that_nobody_knows_is_called_so() {
+    for (written, meant) in [
+        ("cloudtrail: {}", "did you mean \"aws_sqs_cloudtrail\"?"),
+        ("vpc:", "did you mean \"aws_sqs_vpc\"?"),
+        ("aws_sqs_vpcc: {}", "did you mean \"aws_sqs_vpc\"?"),
+        ("nope: {}", "the command services lists all."),
+        ("nope: {enabled: true, filename_filter_rules: []}", "the command services lists all."),
+    ] {
+        let said = said(&GOOD.replace("aws_sqs_vpc: {}", written));
+        assert_eq!(said.len(), 1, "{said:?}");
+        for part in ["is not a known service", meant, "needs file_format and routing_template"] {
+            assert!(said[0].contains(part), "{said:?}");
+        }
+    }
+    // One of the user's own, whose name is like a built-in one's without its beginning.
+    let own = "cloudtrails: {file_format: {type: line_split_processor, config: {json: true}}, routing_template: my.app.a.b}";
+    assert_eq!(said(&GOOD.replace("aws_sqs_vpc: {}", own)), Vec::<String>::new());
+    let half = said(&GOOD.replace("aws_sqs_vpc: {}", "shop: {routing_template: my.app.a.b}"));
+    assert!(half[0].contains("file_format: is missing"), "{half:?}");
+}
+
+#[test]
+fn a_region_or_a_log_group_that_is_wrong_says_nothing_of_the_keys_beside_it() {
+    let logs = "{types: [logs], log_group: /a, regions: [us-east-1], start_time: 2026-01-01T00:00:00Z, \
+                use_first_optimized_retrieval: true, shards: 1, tag: my.app.a.b}";
+    let with = |service: &str| {
+        said(&format!("{GOOD}  aws_2:\n    id: \"2\"\n    services:\n      own: {service}\n"))
+    };
+    assert_eq!(with(logs), Vec::<String>::new());
+    for (right, wrong, why) in [
+        ("us-east-1", "us-east-1a", "does not look like a region"),
+        ("log_group: /a, ", "", "log_group: is missing"),
+        ("2026-01-01T00:00:00Z", "yesterday", "is not a point in time"),
+        ("my.app.a.b", "'my.{nothing}'", "is not a placeholder"),
+    ] {
+        let said = with(&logs.replace(right, wrong));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains(why), "{said:?}");
+    }
+}
