@@ -1045,6 +1045,9 @@ pub const CERTIFICATE_WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600
 pub const SECRET_HIDDEN_CHARS: usize = 8;
 /// A text of so many characters that equals a secret is one. AWS's secret keys have 40.
 pub const SECRET_MISPLACED_CHARS: usize = 16;
+/// Levels of lists and mappings in a configuration, which is read recursively. The deepest one that means something has
+/// about ten.
+pub const CONFIGURATION_DEPTH_MAX: usize = 32;
 /// A larger configuration, certificate or key file was given by mistake.
 pub const CONFIGURATION_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

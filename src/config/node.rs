@@ -95,7 +95,7 @@ impl<'a> Node<'a> {
         let advice = || allowed(&range, default);
         let number = match self.value {
             Value::Number(number) => number.as_i64(),
-            Value::String(text) => text.trim().parse().ok(),
+            Value::String(text) => whole(text.trim()),
             _ => None,
         };
         let Some(number) = number else {
@@ -417,6 +417,22 @@ pub fn means_off(value: &Value) -> bool {
     matches!(text.as_str(), "" | "0" | "0.0" | "false" | "no" | "none" | "null" | "off")
 }
 
+/// Parses an integer, also in one of YAML's other notations.
+fn whole(text: &str) -> Option<i64> {
+    let other = || {
+        let (prefix, digits) = text.split_at_checked(2)?;
+        let radix = match prefix {
+            "0x" => 16,
+            "0o" => 8,
+            "0b" => 2,
+            _ => return None,
+        };
+        let is_digits = digits.bytes().all(|b| b.is_ascii_alphanumeric());
+        i64::from_str_radix(digits, radix).ok().filter(|_| is_digits)
+    };
+    text.parse().ok().or_else(other)
+}
+
 fn is_blank(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }
@@ -439,14 +455,18 @@ mod tests {
 
     #[test]
     fn numbers_and_booleans_are_also_read_from_text() {
-        let found = problems(json!({"id": 12351, "on": "True", "n": "7", "blank": " "}), |m| {
-            assert_eq!(m.string("id").as_deref(), Some("12351"));
-            assert!(m.boolean("on", false));
-            assert_eq!(m.integer("n", 0..=20, 1), 7);
-            assert_eq!(m.string("blank"), None);
-            assert_eq!(m.integer("blank", 0..=20, 3), 3);
-            assert_eq!(m.integer("absent", 0..=20, 4), 4);
-        });
+        let found = problems(
+            json!({"id": 12351, "on": "True", "n": "7", "hex": "0x10", "octal": "0o17", "blank": " "}),
+            |m| {
+                assert_eq!(m.string("id").as_deref(), Some("12351"));
+                assert!(m.boolean("on", false));
+                assert_eq!(m.integer("n", 0..=20, 1), 7);
+                assert_eq!([m.integer("hex", 0..=20, 1), m.integer("octal", 0..=20, 1)], [16, 15]);
+                assert_eq!(m.string("blank"), None);
+                assert_eq!(m.integer("blank", 0..=20, 3), 3);
+                assert_eq!(m.integer("absent", 0..=20, 4), 4);
+            },
+        );
         assert_eq!(found, Vec::<String>::new());
     }
 

@@ -10,6 +10,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::kind::Kind;
 use super::problem::{At, Positions, Report};
+use crate::base::limits::CONFIGURATION_DEPTH_MAX;
 
 /// Reads the text. Mappings keep their order; a key written twice is an error. Problems that are added to `report` from
 /// now on have the places of their keys.
@@ -17,8 +18,8 @@ pub fn read(text: &str, report: &Report) -> Option<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match serde_saphyr::from_str_with_options::<Kept>(text, options()) {
         Ok(kept) => {
-            let mut reading = Reading { places: HashMap::new(), report };
-            let tree = reading.plain(kept, "");
+            let mut reading = Reading { text, places: HashMap::new(), report };
+            let tree = reading.plain(kept, None, "");
             report.locate(Positions(reading.places));
             if tree.is_null() {
                 let advice = "aws-to-devo init writes a first configuration";
@@ -40,24 +41,27 @@ enum Kept {
     Leaf(Value),
     List(Vec<Spanned<Kept>>),
     /// Also keys that are written twice.
-    Map(Vec<(Spanned<String>, Kept)>),
+    Map(Vec<(Spanned<String>, Spanned<Kept>)>),
 }
 
 /// The places that have not been used.
 struct Reading<'r> {
+    text: &'r str,
     places: HashMap<String, At>,
     report: &'r Report,
 }
 
 impl Reading<'_> {
-    fn plain(&mut self, kept: Kept, path: &str) -> Value {
+    /// The value that was read at `location`, if that is known.
+    fn plain(&mut self, kept: Kept, location: Option<&Location>, path: &str) -> Value {
         match kept {
+            Kept::Leaf(Value::Number(number)) => as_written(number, location, self.text),
             Kept::Leaf(value) => value,
             Kept::List(items) => {
                 let item = |(index, item): (usize, Spanned<Kept>)| {
                     let path = format!("{path}[{index}]");
                     self.places.insert(path.clone(), at(&item.referenced));
-                    self.plain(item.value, &path)
+                    self.plain(item.value, Some(&item.defined), &path)
                 };
                 items.into_iter().enumerate().map(item).collect()
             }
@@ -71,13 +75,32 @@ impl Reading<'_> {
                         self.report.error_at(Some(place), Kind::Syntax, "", message, "keep one of them");
                     }
                     self.places.insert(path.clone(), place);
-                    let value = self.plain(value, &path);
+                    let value = self.plain(value.value, Some(&value.defined), &path);
                     map.insert(key, value);
                 }
                 map.into()
             }
         }
     }
+}
+
+/// A number, or its spelling as text if the number is spelled otherwise: `1.10`, `0x10`, and integers of more than 64 bits
+/// may be ids.
+fn as_written(number: Number, location: Option<&Location>, text: &str) -> Value {
+    match location.and_then(|location| spelling(location, text)) {
+        Some(spelling) if spelling != number.to_string() => spelling.into(),
+        _ => number.into(),
+    }
+}
+
+/// The text of a number without a tag.
+fn spelling<'t>(location: &Location, text: &'t str) -> Option<&'t str> {
+    let span = location.span();
+    let start = usize::try_from(span.byte_offset()?).ok()?;
+    let length = usize::try_from(span.byte_len()?).ok()?;
+    let written = text.get(start..start.checked_add(length)?)?.trim();
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-');
+    (!written.is_empty() && written.bytes().all(is_plain)).then_some(written)
 }
 
 fn at(location: &Location) -> At {
@@ -154,6 +177,7 @@ impl<'de> Visitor<'de> for Keeper {
 
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: CONFIGURATION_DEPTH_MAX },
         // A snippet of the file could show a secret.
         with_snippet: false,
         // Only true and false, since a filter's value may be the text "no".
@@ -262,6 +286,41 @@ mod tests {
     fn words_of_older_yaml_are_text() {
         let tree = read("on: no\noff: [yes, true]\n", &Report::default()).unwrap();
         assert_eq!(tree, serde_json::json!({"on": "no", "off": ["yes", true]}));
+    }
+
+    #[test]
+    fn a_number_that_would_be_spelled_otherwise_is_text() {
+        let spellings = [
+            "123456789012345678901",
+            "-123456789012345678901",
+            "1.10",
+            "12e3",
+            "0x10",
+            "0o17",
+            "0b11",
+            "1.0e2",
+            "1e5",
+            "+5",
+            "-0",
+            "1.",
+            ".5",
+            "0.10",
+        ];
+        for spelling in spellings {
+            for text in [
+                format!("a: {spelling}\nb: [{spelling}, {{c: {spelling} }}] # {spelling}\n"),
+                format!("{{\"a\": {spelling},\n \"b\":[{spelling},{{\"c\":{spelling}}}]}}"),
+                format!("\u{feff}é: ü\na: {spelling}\nb:\n- {spelling}\n- c: {spelling}"),
+                format!("a: &x {spelling}\nb: [*x, {{c: *x}}]\n"),
+            ] {
+                let tree = read(&text, &Report::default()).unwrap();
+                for place in ["/a", "/b/0", "/b/1/c"] {
+                    assert_eq!(tree.pointer(place).unwrap(), spelling, "{text}");
+                }
+            }
+        }
+        let tree = read("[12, -3, 1.5, 0, 18446744073709551615, 100.0]", &Report::default()).unwrap();
+        assert_eq!(tree.to_string(), "[12,-3,1.5,0,18446744073709551615,100.0]");
     }
 
     #[test]

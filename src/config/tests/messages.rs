@@ -321,3 +321,15 @@ fn a_region_or_a_log_group_that_is_wrong_says_nothing_of_the_keys_beside_it() {
         assert!(said[0].contains(why), "{said:?}");
     }
 }
+
+#[test]
+fn text_is_read_as_it_is_written_also_if_it_is_a_number() {
+    for id in ["123456789012345678901", "1.10", "12e3", "0x10", "7"] {
+        let text = GOOD.replace("id: c1", &format!("id: {id}")).replace("id: \"1\"", &format!("id: {id}"));
+        let config = parse(&text, Path::new("/"), &environment()).unwrap().config;
+        assert_eq!(config.inputs[0].id, id);
+        assert!(config.globals.host.contains(&format!("-{id}-")), "{}", config.globals.host);
+    }
+    let port = GOOD.replace("port: 13000", "port: 0x32C8");
+    assert_eq!(said(&port), Vec::<String>::new());
+}
