@@ -799,6 +799,8 @@ pub const POLL_SEEN_BYTES: usize = 72;
 /// Memory of an answer's events, until they are handed over, as a multiple of the answer: what was parsed, the lines made of
 /// that, and the page.
 pub const POLL_PAGE_FACTOR: usize = 4;
+/// Memory of this size, after an answer, is not worth giving back.
+pub const POLL_PAGE_BYTES_KEPT: usize = 512 * KIB;
 /// The useful memory for answers that are being handed over.
 pub const POLL_PAGES_BYTES_MAX: usize = 128 * MIB;
 /// Fewer of them are not worth removing.

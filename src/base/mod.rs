@@ -1,5 +1,6 @@
 //! The basis of all other modules: bounds, stopping, waiting, memory, names and text. It knows no other module.
 
+pub mod allocator;
 pub mod backoff;
 pub mod budget;
 pub mod buffers;

@@ -14,12 +14,13 @@ use super::unreadable::Unreadable;
 use super::{Delivery, Settings, SharedSource, source_of};
 use crate::ack::{self, Ack, Ending, Fate, Outcome};
 use crate::aws::{Client, Error, Kind, Request, Sts};
+use crate::base::allocator;
 use crate::base::backoff::Backoff;
 use crate::base::budget::{Budget, Permit};
 use crate::base::buffers::Buffer;
 use crate::base::limits::{
     CLOCK_RESOLUTION, CLOCK_STEP_MIN, FLEET_LOOK_INTERVAL, OBJECT_BYTES_MIN, POLL_BACKOFF_FIRST,
-    POLL_BACKOFF_MAX, POLL_BARREN_PAGES_MAX, POLL_BARREN_PAGES_TOLD, POLL_PAGE_FACTOR,
+    POLL_BACKOFF_MAX, POLL_BARREN_PAGES_MAX, POLL_BARREN_PAGES_TOLD, POLL_PAGE_BYTES_KEPT, POLL_PAGE_FACTOR,
     POLL_PAGES_IN_WORK_MAX, POLL_REST_MAX, STOP_CHECK_INTERVAL,
 };
 use crate::base::runtime::{clock, thread};
@@ -744,8 +745,15 @@ impl PullLoop {
         tally.add(&self.settings, [total, dropped, other_region, generated]);
         self.send_events(&events, &place, progress, id);
         drop(events);
-        self.held = None;
+        self.let_go();
         is_told || generated > 0
+    }
+
+    /// Gives back what the answer took. A thread that then waits for its next pull would keep the memory that it has freed.
+    fn let_go(&mut self) {
+        if self.held.take().is_some_and(|held| held.amount() >= POLL_PAGE_BYTES_KEPT) {
+            allocator::give_back();
+        }
     }
 
     /// Sends events in as few parts as the decoder takes. One that it refuses by itself is passed over, because nothing
