@@ -42,7 +42,7 @@ struct Nothing;
 
 impl Transport for Nothing {
     fn send(&self, _: &Request, _: &[(&'static str, String)]) -> Result<http::Response<ureq::Body>, Fault> {
-        Err(Fault { kind: Kind::Stopped, message: String::new() })
+        Err(Fault::new(Kind::Stopped, ""))
     }
 
     fn shutdown(&self) {}

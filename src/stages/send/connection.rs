@@ -572,5 +572,6 @@ fn is_accepted(tls: &ClientConnection) -> bool {
         || tls.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-#[cfg(all(test, feature = "lab"))]
+#[cfg(test)]
+#[cfg(feature = "lab")]
 mod tests;

@@ -49,7 +49,8 @@ fn is_due(output: &telemetry::Output) -> bool {
     is_idle && is_in_doubt
 }
 
-#[cfg(all(test, feature = "lab"))]
+#[cfg(test)]
+#[cfg(feature = "lab")]
 mod tests {
     use std::time::Duration;
 

@@ -18,7 +18,8 @@ mod outq;
 mod place;
 mod pool;
 mod question;
-#[cfg(all(test, feature = "lab"))]
+#[cfg(test)]
+#[cfg(feature = "lab")]
 mod scripted;
 mod sender;
 mod session;
@@ -26,7 +27,8 @@ mod shared;
 mod standby;
 #[cfg(test)]
 mod testing;
-#[cfg(all(test, feature = "lab"))]
+#[cfg(test)]
+#[cfg(feature = "lab")]
 mod tests;
 mod throttle;
 pub mod tls;

@@ -199,6 +199,7 @@ fn fail(page: &Page, input: usize, key: &str, attempt: u32, ending: Option<Endin
     let service = input.services[0].name.clone();
     input.failed(&Failed {
         object: Some(&Object::named("acme-logs-prod", key)),
+        polled: None,
         service: Some(&service),
         delivery: Some(&delivery),
         ending,

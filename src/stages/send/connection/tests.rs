@@ -1,12 +1,11 @@
 //! A connection on a clock that only waiting moves, to a peer that acts at given times.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 
-use super::super::scripted::{Act, peer, plain, script, secure, tls};
+use super::super::scripted::{Act, plain, secure, tls};
 use super::*;
 use crate::base::limits::SEND_PROOF_TIMEOUT;
 use crate::base::runtime::still::Still;
