@@ -154,6 +154,7 @@ fn time_threads_and_channels_are_those_of_the_runtime() {
 #[test]
 fn unsafe_code_stays_in_its_places() {
     let places = [
+        "base/allocator.rs",
         "decode/inflate/libdeflate.rs",
         "decode/simd/neon.rs",
         "decode/simd/x86.rs",
