@@ -75,8 +75,6 @@ struct PullLoop {
     /// Consecutive pages of one listing without anything new.
     barren: u32,
     unreadable: Unreadable,
-    /// The events of the last answer, until they are handed over: a part of the memory for all sources.
-    held: Option<Permit>,
     scratch: Scratch,
 }
 
@@ -90,6 +88,12 @@ enum Pulled {
     /// This host's lease is over.
     TurnIsOver,
     Stopped,
+}
+
+/// A page, with its part of the memory for the pages of all sources until it has been handed over.
+struct Read {
+    page: Page,
+    held: Option<Permit>,
 }
 
 /// The reason why a call returned no page.
@@ -124,7 +128,6 @@ impl PullLoop {
             misdated: 0,
             barren: 0,
             unreadable: Unreadable::default(),
-            held: None,
             scratch: Scratch::new(),
             settings: Arc::clone(settings),
             recovers: Arc::clone(recovers),
@@ -534,11 +537,15 @@ impl PullLoop {
                     return Pulled::CaughtUp;
                 }
                 Next::Give(page) => {
-                    self.hand_over(page, id, tally);
+                    self.hand_over(Read { page, held: None }, id, tally);
                     continue;
                 }
                 Next::Mark(progress) => {
-                    self.hand_over(Page { progress, ..Page::default() }, id, tally);
+                    self.hand_over(
+                        Read { page: Page { progress, ..Page::default() }, held: None },
+                        id,
+                        tally,
+                    );
                     continue;
                 }
                 Next::Call(request) => request,
@@ -552,11 +559,11 @@ impl PullLoop {
                 }
                 // Another host may have read it too.
                 Ok(Some(_)) if self.is_turn_over() => return Pulled::TurnIsOver,
-                Ok(Some(page)) => {
+                Ok(Some(read)) => {
                     tries = 0;
                     tally.responses += 1;
-                    let goes_on = page.goes_on;
-                    let is_news = self.hand_over(page, id, tally);
+                    let goes_on = read.page.goes_on;
+                    let is_news = self.hand_over(read, id, tally);
                     if self.is_barren(goes_on && !is_news, &request) && self.leave_listing(&barren(&request))
                     {
                         return Pulled::GaveUp;
@@ -625,17 +632,18 @@ impl PullLoop {
 
     /// Reads an answer. None if AWS's clock has not reached the pull's start, so that the answer cannot be complete up
     /// to it.
-    fn call(&mut self, request: &Request) -> Result<Option<Page>, Failed> {
+    fn call(&mut self, request: &Request) -> Result<Option<Read>, Failed> {
         self.settings.telemetry.poll.calls.increment();
         let reads_items = self.source.reads_items();
         let (shared, source, asked_at) = (&self.shared, &mut self.source, self.moment.now);
-        let (settings, held) = (&self.settings, &mut self.held);
-        let mut is_circle = false;
+        let settings = &self.settings;
+        let (mut is_circle, mut held) = (false, None);
         let read = |answer: &[u8]| match shared.now() < asked_at {
             true => Ok(None),
             false => {
-                // None: everything is ending.
-                *held = settings.pages.acquire(answer.len() * POLL_PAGE_FACTOR, &settings.abort);
+                // That of an earlier try goes first: nobody waits for what he has himself.
+                held = None;
+                held = settings.pages.acquire(answer.len() * POLL_PAGE_FACTOR, &settings.abort);
                 source.read(answer).map(Some).map_err(|why| {
                     is_circle = matches!(why, BadAnswer::Circle);
                     why.into()
@@ -660,7 +668,7 @@ impl PullLoop {
         if !self.recovers.load(Ordering::Relaxed) {
             self.backoff.reset();
         }
-        Ok(Some(page))
+        Ok(Some(Read { page, held }))
     }
 
     /// Counts the pages of a listing without anything new. Returns true if there were so many in a row that others have
@@ -733,7 +741,8 @@ impl PullLoop {
     }
 
     /// Sends the new events of a page. Returns true if there are any.
-    fn hand_over(&mut self, page: Page, id: &PullingId, tally: &mut Tally) -> bool {
+    fn hand_over(&mut self, read: Read, id: &PullingId, tally: &mut Tally) -> bool {
+        let Read { page, held } = read;
         let Page { mut events, place, dropped, other_region, goes_on: _, left_out, progress } = page;
         let is_told = dropped + other_region + left_out.len() as u64 > 0;
         left_out.into_iter().for_each(|left_out| self.pass_over(left_out));
@@ -745,15 +754,11 @@ impl PullLoop {
         tally.add(&self.settings, [total, dropped, other_region, generated]);
         self.send_events(&events, &place, progress, id);
         drop(events);
-        self.let_go();
-        is_told || generated > 0
-    }
-
-    /// Gives back what the answer took. A thread that then waits for its next pull would keep the memory that it has freed.
-    fn let_go(&mut self) {
-        if self.held.take().is_some_and(|held| held.amount() >= POLL_PAGE_BYTES_KEPT) {
+        if held.is_some_and(|held| held.amount() >= POLL_PAGE_BYTES_KEPT) {
+            // A thread that then waits for its next pull would keep the memory that it has freed.
             allocator::give_back();
         }
+        is_told || generated > 0
     }
 
     /// Sends events in as few parts as the decoder takes. One that it refuses by itself is passed over, because nothing

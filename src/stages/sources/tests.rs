@@ -169,7 +169,8 @@ impl Account {
             ledger: ledger.clone(),
             tenure: self.shared.lock().unwrap().is_some().then(|| self.tenure(&http, &source)),
             budget: Budget::new(1 << 20),
-            pages: Budget::new(1 << 20),
+            // Each answer takes all of it, so that one which is not given back would be noticed.
+            pages: Budget::new(1),
             ids: Budget::new(1000),
             bounds: Bounds { record_bytes_max: LONGEST, ..Bounds::default() },
             telemetry: Arc::clone(&telemetry.inputs[0]),
