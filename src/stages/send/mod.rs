@@ -22,6 +22,9 @@ mod question;
 #[cfg(feature = "lab")]
 mod scripted;
 mod sender;
+#[cfg(test)]
+#[cfg(feature = "lab")]
+mod sender_lab;
 mod session;
 mod shared;
 mod standby;

@@ -219,3 +219,7 @@ impl SenderThread {
         batch.share.resolve(what);
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "lab")]
+mod tests;

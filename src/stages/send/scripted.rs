@@ -40,12 +40,29 @@ pub enum Act {
     Refuse,
 }
 
+/// How a peer behaves besides its acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    Acts,
+    /// It takes everything, and ends the connection after us.
+    Good,
+    /// It resets the connection when something has come.
+    EndsWhenSent,
+    /// It resets the connection.
+    EndsAtOnce,
+    /// It takes nothing.
+    Stalls,
+    /// There is nobody.
+    Refuses,
+}
+
 /// A peer and the network to it.
 #[derive(Debug, Clone)]
 pub struct Script(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 pub struct State {
+    conduct: Conduct,
     clock: Arc<Still>,
     /// Times since the test began.
     acts: VecDeque<(Duration, Act)>,
@@ -151,6 +168,9 @@ impl Write for Script {
             state.room -= taken;
         }
         state.written.extend_from_slice(&bytes[..taken]);
+        if state.conduct == Conduct::EndsWhenSent {
+            state.read_failures.push_back(ErrorKind::ConnectionReset);
+        }
         if state.tls.is_some() {
             let mut wire = &bytes[..taken];
             while !wire.is_empty() {
@@ -175,6 +195,9 @@ impl Wire for Script {
 
     fn unacknowledged(&self) -> io::Result<u64> {
         let state = self.state();
+        if state.conduct != Conduct::Acts {
+            return Ok(0);
+        }
         Ok((state.written.len() as u64).saturating_sub(state.acknowledged))
     }
 
@@ -182,6 +205,7 @@ impl Wire for Script {
         let mut state = self.state();
         let now = state.clock.passed();
         assert!(state.fin.replace(now).is_none(), "only one FIN is sent");
+        state.has_ended |= state.conduct == Conduct::Good;
         Ok(())
     }
 
@@ -215,9 +239,37 @@ impl Dial for Dialled {
     }
 }
 
+/// A network over plain TCP, in which the next connections are these, and all others good ones.
+#[derive(Debug)]
+pub struct Connections(pub Arc<Still>, pub Arc<Mutex<VecDeque<Conduct>>>);
+
+impl Dial for Connections {
+    fn dial(&self, address: &str, _port: u16) -> Result<Box<dyn Wire>, Error> {
+        let conduct = lock(&self.1).pop_front().unwrap_or(Conduct::Good);
+        if conduct == Conduct::Refuses {
+            return Err(Error::Connect {
+                peer: address.to_owned(),
+                source: ErrorKind::ConnectionRefused.into(),
+            });
+        }
+        let script = script(&self.0, None);
+        let mut state = script.state();
+        state.conduct = conduct;
+        if conduct == Conduct::EndsAtOnce {
+            state.read_failures.push_back(ErrorKind::ConnectionReset);
+        }
+        if conduct != Conduct::Stalls {
+            state.room = ALL;
+        }
+        drop(state);
+        Ok(Box::new(script))
+    }
+}
+
 pub fn script(clock: &Arc<Still>, tls: Option<ServerConnection>) -> Script {
     let (clock, answers) = (Arc::clone(clock), tls.is_some());
     Script(Arc::new(Mutex::new(State {
+        conduct: Conduct::Acts,
         clock,
         acts: VecDeque::new(),
         room: 0,

@@ -477,3 +477,7 @@ impl SenderThread {
         self.kept = in_order;
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "lab")]
+mod tests;
