@@ -410,3 +410,133 @@ impl Outputs {
         Outputs(Arc::new([]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::base::buffers::Buffer;
+    use crate::base::runtime::channel::Receiver;
+    use crate::decode::{Newlines, Record};
+    use crate::settings::{Confirmation, Rates};
+
+    /// Senders without threads, and what they would send.
+    fn senders(room: usize) -> (Senders, Receiver<Batch>) {
+        let telemetry = Arc::new(telemetry::Output::new("devo_1", "devo:1".into()));
+        let (any, batches) = channel::bounded(room);
+        let (desks, lanes, turn) = (Vec::new(), Vec::new(), AtomicUsize::default());
+        (Senders { telemetry, desks, turn, standby: None, any, lanes }, batches)
+    }
+
+    fn frames() -> Frames {
+        let mut frames = Frames::new("h", Timestamp::UNIX_EPOCH, Buffer::default());
+        frames.push("t", Record::new(b"record", Newlines::Absent));
+        frames
+    }
+
+    fn output(destination: Destination) -> Output {
+        Output {
+            name: "devo_1".into(),
+            destination,
+            senders: 1,
+            spares: 0,
+            gzip_level: None,
+            confirmation: Confirmation::default(),
+            rates: Rates::default(),
+        }
+    }
+
+    #[test]
+    fn only_what_neither_counts_nor_must_stay_in_order_is_compressed() {
+        let ((compressed, packed), (plain, unpacked)) = (senders(9), senders(9));
+        let way = Way::Gzip { gzip: Arc::new(Gzip::new(1)), compressed, plain };
+        let ack = Ack::open(|_| ());
+        let batch = || frames().into_batch(ack.share());
+        let whole = batch();
+        way.send(Batch { counted: true, ..batch() });
+        way.send(Batch { lane: Some(3), ..batch() });
+        way.send(Batch { counted: true, lane: Some(3), ..batch() });
+        way.send(batch());
+        let packed: Vec<Batch> = std::iter::from_fn(|| packed.try_recv().ok()).collect();
+        assert!(packed.len() == 1 && packed[0].bytes.starts_with(b"\x1f\x8b") && packed[0].events == 1);
+        let unpacked: Vec<Batch> = std::iter::from_fn(|| unpacked.try_recv().ok()).collect();
+        assert!(
+            unpacked.len() == 3
+                && unpacked.iter().all(|batch| batch.bytes.as_slice() == whole.bytes.as_slice())
+        );
+    }
+
+    #[test]
+    fn an_offer_is_for_one_output_or_for_all_and_waits_for_none() {
+        let (first, of_first) = senders(1);
+        let (second, of_second) = senders(1);
+        let (waiting, of_second_waiting) = (Arc::clone(&first.telemetry), Arc::clone(&second.telemetry));
+        let outputs = Outputs(Arc::new([Way::Plain(first), Way::Plain(second)]));
+        let offer = |only| {
+            let outcome = Arc::new(OnceLock::new());
+            let noted = Arc::clone(&outcome);
+            let ack = Ack::open(move |outcome| noted.set(outcome).unwrap());
+            outputs.offer(frames(), &ack, only);
+            ack.close(Outcome::Delivered);
+            outcome
+        };
+        let of_one = offer(Some(1));
+        assert!(of_first.try_recv().is_err() && of_one.get().is_none());
+        of_second.try_recv().unwrap().share.resolve(Outcome::Delivered);
+        assert_eq!(of_one.get(), Some(&Outcome::Delivered));
+        let of_all = offer(None);
+        // Both have one now, and no room for more.
+        assert_eq!(offer(None).get(), Some(&Outcome::Retry), "nobody waits for it");
+        for batches in [&of_first, &of_second] {
+            batches.try_recv().unwrap().share.resolve(Outcome::Delivered);
+            assert!(batches.try_recv().is_err());
+        }
+        assert_eq!(of_all.get(), Some(&Outcome::Delivered));
+        assert_eq!((waiting.send.waiting.value(), of_second_waiting.send.waiting.value()), (1, 2));
+    }
+
+    #[test]
+    fn a_probe_connects_and_says_why_it_cannot() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, port) = ("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
+        let closes = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        let tcp = output(Destination::Tcp { address, port });
+        assert_eq!(probe(&tcp), Ok(None));
+        closes.join().unwrap();
+        let error = probe(&tcp).unwrap_err();
+        assert!(error.starts_with(&format!("cannot connect to 127.0.0.1:{port}")), "{error}");
+        assert_eq!(probe(&output(Destination::Console)), Ok(None));
+    }
+
+    #[cfg(feature = "lab")]
+    #[test]
+    fn certificates_are_read_again_and_kept_if_that_fails() {
+        let pki = crate::lab::testbed::pki::Pki::generate().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let files = pki.write_client_files(directory.path()).unwrap();
+        let identity = Some(crate::settings::Identity { cert: files.cert.clone(), key: files.key });
+        let own = TlsFiles { chain: Some(files.chain), identity };
+        let tls = output(Destination::Tls { address: "localhost".into(), port: 1, files: own });
+        let mut telemetry = Telemetry::default();
+        telemetry.outputs.push(Arc::new(telemetry::Output::new("devo_1", "localhost:1".into())));
+        let settings = PoolSettings {
+            window_bytes: 1 << 20,
+            telemetry: Arc::new(telemetry),
+            network: Network::default(),
+            abort: Stop::new(),
+        };
+        let (pool, outputs) = Pool::start(&[tls], &settings).unwrap();
+        let renewal = pool.renewal();
+        renewal.renew().unwrap();
+        std::fs::write(files.cert, "no certificate").unwrap();
+        let error = renewal.renew().unwrap_err().to_string();
+        assert!(error.starts_with("outputs.devo_1: "), "{error}");
+        drop(outputs);
+        while !pool.senders().has_ended() {
+            std::thread::yield_now();
+        }
+    }
+}
