@@ -125,7 +125,7 @@ fn what_cannot_be_answered_is_no_answer() {
     };
     refused(&[], "name the bucket with --bucket");
     refused(&["--bucket", "no-such-bucket"], "NoSuchBucket");
-    refused(&["--bucket", &format!("other={}", lab.bucket)], "names an unknown input");
+    refused(&["--bucket", &format!("other={}", lab.bucket)], "\"other\" is not an enabled input");
     refused(&["--input", "sqs_colector"], "did you mean \"sqs_collector\"?");
     refused(&["--ledger", "/nowhere/ledger.sqlite3"], "there is no ledger /nowhere");
     let refused_window = |from: &str, to: &str, says: &str| {
@@ -262,8 +262,8 @@ fn an_inventory_stands_for_a_listing() {
     // Created two days before the window ends.
     let early = manifest.to_string().replace("1795305600000", "1795132800000");
     aws::put_object(&lab.bucket, "inventory/early/manifest.json", early.as_bytes());
-    let early =
-        audit(&lab, &config, &["--inventory", &url.replace("inventory/", "inventory/early/"), "--json"]);
+    let url_of_early = format!("s3://{}/inventory/early/manifest.json", lab.bucket);
+    let early = audit(&lab, &config, &["--inventory", &url_of_early, "--json"]);
     assert_eq!(early.code, Some(2), "log:\n{}", early.log);
     assert_eq!(read(&early)["complete"], false);
 
