@@ -67,11 +67,6 @@ impl Budget {
         usize::try_from(signed(self.0.total).saturating_sub(free)).unwrap_or(0)
     }
 
-    /// A permit for nothing, which can grow.
-    pub fn none(&self) -> Permit {
-        Permit { budget: self.clone(), amount: 0 }
-    }
-
     /// Takes `amount`, at most the total, waiting if needed. None if stopped.
     pub fn acquire(&self, amount: usize, stop: &Stop) -> Option<Permit> {
         let amount = amount.min(self.0.total);

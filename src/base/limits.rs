@@ -557,8 +557,6 @@ pub struct MemoryShares {
     pub frames_kept: usize,
     /// Memory of answers of APIs that are being handed over, all sources together.
     pub pages: usize,
-    /// Events that all sources remember together.
-    pub ids: usize,
 }
 
 impl MemoryShares {
@@ -588,8 +586,7 @@ impl MemoryShares {
             frames,
             window: (frames / (crew.senders + crew.endings).max(1)).clamp(BATCH_BYTES, SEND_WINDOW_BYTES),
             frames_kept,
-            pages: (of_sources / 2).min(POLL_PAGES_BYTES_MAX),
-            ids: (of_sources / 2 / POLL_SEEN_BYTES).min(crew.sources * POLL_SEEN_MAX),
+            pages: of_sources.min(POLL_PAGES_BYTES_MAX),
         }
     }
 }
@@ -794,8 +791,6 @@ pub const POLL_PAGES_IN_WORK_MAX: usize = 64;
 /// Events that a source remembers to recognize repeats, about 50 bytes each: what LookupEvents gives in an hour, the
 /// usual time slot, at the rate that AWS allows. Beyond it the oldest are dropped first, which only costs repeats.
 pub const POLL_SEEN_MAX: usize = 360_000;
-/// Memory of an event that a source remembers, in a table that doubles when it is full.
-pub const POLL_SEEN_BYTES: usize = 72;
 /// Memory of an answer's events, until they are handed over, as a multiple of the answer: what was parsed, the lines made of
 /// that, and the page.
 pub const POLL_PAGE_FACTOR: usize = 4;
@@ -1135,8 +1130,7 @@ mod tests {
                 + workers * shares.scratch
                 + shares.frames
                 + shares.frames_kept
-                + shares.pages
-                + shares.ids * POLL_SEEN_BYTES;
+                + shares.pages;
             prop_assert!(held as u64 <= limit, "{held} of {limit}: {shares:?}");
             prop_assert!(shares.compressed >= PART_BYTES && shares.frames >= 2 * BATCH_BYTES);
             prop_assert!(shares.whole_object <= shares.compressed);

@@ -254,9 +254,9 @@ fn report(ending: &Ending) -> ExitCode {
     }
     match ending.undelivered {
         0 => (),
-        1 => log::error!("one message could not be delivered; the log above names it"),
+        1 => log::error!("one message, or event of an API, could not be delivered; the log above names it"),
         count => log::error!(
-            "{count} messages could not be delivered; the log above names them, or examples of them"
+            "{count} messages, or events of an API, could not be delivered; the log above names them, or examples of them"
         ),
     }
     if ending.interrupted {

@@ -88,6 +88,10 @@ impl Intake for Puller {
         Puller::is_finished(self)
     }
 
+    fn undelivered(&self) -> usize {
+        Puller::undelivered(self)
+    }
+
     fn pulling(&self) -> &Crew {
         self.worker()
     }

@@ -80,7 +80,7 @@ pub struct Outside {
 /// The result of a run.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// Messages that failed for good (while draining).
+    /// Messages that failed for good, and events of APIs that were passed over (while draining).
     pub undelivered: usize,
     /// Messages that were not finished because of the stop, and will be redelivered.
     pub given_back: u64,

@@ -124,7 +124,7 @@ fn auditor(common: &Common<'_>, audit: Audit, feeders: Vec<Feeder>) -> std::io::
 
 fn pullers(common: &Common<'_>, decode: &Decode) -> std::io::Result<Intakes> {
     let paces = Paces::default();
-    let (pages, ids) = (Budget::new(common.memory.pages), Budget::new(common.memory.ids));
+    let pages = Budget::new(common.memory.pages);
     let first = common.config.inputs.len();
     let start = |(number, source): (usize, &Source)| -> std::io::Result<Box<dyn Intake>> {
         let index = first + number;
@@ -141,7 +141,6 @@ fn pullers(common: &Common<'_>, decode: &Decode) -> std::io::Result<Intakes> {
             tenure,
             budget: common.compressed().clone(),
             pages: pages.clone(),
-            ids: ids.clone(),
             bounds: common.bounds(),
             telemetry: Arc::clone(telemetry),
             decode: Arc::clone(decode),

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::source::Progress;
 use crate::ack::{Outcome, Watermark};
-use crate::base::budget::{Budget, Permit};
 use crate::base::limits::{POLL_FORGET_MIN, POLL_SEEN_MAX};
 use crate::ledger::{Mark, Polled, Seen};
 
@@ -26,8 +25,6 @@ pub struct Delivery {
     reached: Option<Timestamp>,
     /// Events that are delivered or in flight.
     seen: HashMap<u128, i64>,
-    /// Room for so many of them, besides [`POLL_FORGET_MIN`].
-    room: Permit,
     /// The number left after the last removal.
     kept: usize,
     /// Events before this time were too many; the ledger must remove them with the next page.
@@ -43,14 +40,9 @@ struct Page {
 }
 
 impl Delivery {
-    /// `source` is its name in the ledger; `polled` is its stored state; `ids` bounds the events that all sources
-    /// remember.
-    pub fn new(source: String, polled: &Polled, ids: &Budget) -> Delivery {
-        let mut room = ids.none();
-        // What the ledger has is needed now.
-        room.set(polled.seen.len().saturating_sub(POLL_FORGET_MIN));
+    /// `source` is its name in the ledger; `polled` is its stored state.
+    pub fn new(source: String, polled: &Polled) -> Delivery {
         Delivery {
-            room,
             source,
             term: polled.term,
             delivered: Watermark::default(),
@@ -75,8 +67,7 @@ impl Delivery {
         if self.seen.contains_key(&event.id) {
             return false;
         }
-        let count = self.seen.len();
-        if count >= POLL_FORGET_MIN + self.room.amount() && !self.has_grown(count) {
+        if self.seen.len() >= POLL_SEEN_MAX {
             self.forget_older_half();
         }
         self.seen.insert(event.id, event.time);
@@ -146,18 +137,11 @@ impl Delivery {
         Mark { source: self.source.clone(), term: self.term, checkpoints, seen, forget_before }
     }
 
-    /// Takes room for twice as many events, if that is free.
-    fn has_grown(&mut self, count: usize) -> bool {
-        let wanted = (2 * count).min(POLL_SEEN_MAX);
-        wanted > count && self.room.try_grow_to(wanted - POLL_FORGET_MIN)
-    }
-
-    /// Gives back the room that has not been needed for a while.
+    /// Gives back the room that a burst has needed.
     fn shrink(&mut self) {
         let needed = 2 * self.seen.len();
-        if self.room.amount() > 2 * needed {
+        if self.seen.capacity() > 2 * needed {
             self.seen.shrink_to(needed);
-            self.room.shrink_to(needed);
         }
     }
 
@@ -182,12 +166,7 @@ mod tests {
     }
 
     fn knowing(seen: Vec<Seen>) -> Delivery {
-        remembering(POLL_SEEN_MAX, seen)
-    }
-
-    /// `room`: the events that all sources may remember.
-    fn remembering(room: usize, seen: Vec<Seen>) -> Delivery {
-        Delivery::new("s".into(), &Polled { seen, ..Polled::default() }, &Budget::new(room))
+        Delivery::new("s".into(), &Polled { seen, ..Polled::default() })
     }
 
     fn up_to(value: u64) -> Progress {
@@ -272,32 +251,17 @@ mod tests {
     }
 
     #[test]
-    fn sources_share_the_memory_for_events_and_give_it_back() {
-        let ids = Budget::new(8000);
-        let delivery = || Delivery::new("s".into(), &Polled::default(), &ids);
-        let (mut one, mut other) = (delivery(), delivery());
-        for id in 0..5000 {
-            assert!(one.is_new(seen(id, id as i64)));
-        }
-        assert!(one.seen.len() == 5000 && ids.free() < 2000);
-        for id in 0..5000 {
-            assert!(other.is_new(seen(id, id as i64)));
-            assert!(other.seen.len() <= POLL_FORGET_MIN + other.room.amount(), "{id}");
-        }
-        assert!(!other.is_new(seen(4999, 4999)), "the latest are kept");
-        assert!(other.is_new(seen(0, 0)), "the oldest were forgotten, because there was no room");
-        let page = one.begin(Progress { forget_before: Some(5000), ..up_to(1) }, vec![]);
-        one.end(page, Outcome::Delivered);
-        assert_eq!(ids.taken(), other.room.amount());
-    }
-
-    #[test]
-    fn what_the_ledger_has_is_kept_though_there_is_no_room() {
-        let ids = Budget::new(10);
-        let stored = (0..5000).map(|id| seen(id, id as i64)).collect();
-        let mut delivery = Delivery::new("s".into(), &Polled { seen: stored, ..Polled::default() }, &ids);
-        assert!(!delivery.is_new(seen(7, 7)));
-        assert_eq!((ids.free(), delivery.seen.len() > 2000), (0, true));
+    fn the_room_of_a_burst_is_given_back() {
+        let mut delivery = knowing(vec![]);
+        (0..100_000).for_each(|id| assert!(delivery.is_new(seen(id, id as i64))));
+        let page = delivery.begin(Progress { forget_before: Some(99_000), ..up_to(1) }, vec![]);
+        delivery.end(page, Outcome::Delivered);
+        assert!(
+            delivery.seen.len() == 1000 && delivery.seen.capacity() < 8000,
+            "{}",
+            delivery.seen.capacity()
+        );
+        assert!(!delivery.is_new(seen(99_500, 99_500)));
     }
 
     proptest! {

@@ -35,6 +35,7 @@ mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -73,9 +74,10 @@ impl Puller {
             tenure: settings.tenure.clone(),
             clock: settings.client.clock().clone(),
             state: Mutex::new(State {
-                delivery: Delivery::new(name.clone(), &Polled::default(), &settings.ids),
+                delivery: Delivery::new(name.clone(), &Polled::default()),
                 checkpoints: BTreeMap::new(),
             }),
+            passed_over: AtomicUsize::new(0),
         });
         let (mut worker, name) = (Crew::new(), format!("poll-{region}"));
         let own = Arc::clone(&shared);
@@ -86,6 +88,11 @@ impl Puller {
     /// True if nothing more will be read, and no page is in flight.
     pub fn is_finished(&self) -> bool {
         self.worker.has_ended() && self.shared.state().delivery.nothing_in_work()
+    }
+
+    /// The number of events that a drain could not deliver, and that are not read again.
+    pub fn undelivered(&self) -> usize {
+        self.shared.passed_over.load(Ordering::Relaxed)
     }
 
     /// The pulling thread. It ends when a drain is done.

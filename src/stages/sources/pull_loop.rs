@@ -36,6 +36,8 @@ use crate::telemetry::{self, Polled as FailedPolled};
 const MISDATED_IN_ROW: u32 = 3;
 /// Characters that are shown of a checkpoint that cannot be read.
 const SHOWN_CHARS_MAX: usize = 80;
+/// Events that one line of the log names.
+const NAMES_PER_LINE: usize = 50;
 
 pub fn run(shared: &Arc<SharedSource>, settings: Settings) {
     let stop = settings.stop.clone();
@@ -389,7 +391,7 @@ impl PullLoop {
     fn resume(&mut self, polled: Polled) {
         self.times.resume(&polled.checkpoints);
         let mut state = self.shared.state();
-        state.delivery = Delivery::new(self.shared.name.clone(), &polled, &self.settings.ids);
+        state.delivery = Delivery::new(self.shared.name.clone(), &polled);
         state.checkpoints = polled.checkpoints;
         drop(state);
         self.resume_source();
@@ -752,7 +754,9 @@ impl PullLoop {
         drop(state);
         let generated = events.len() as u64;
         tally.add(&self.settings, [total, dropped, other_region, generated]);
-        self.send_events(&events, &place, progress, id);
+        let mut passed_over = Vec::new();
+        self.send_events(&events, &place, progress, id, &mut passed_over);
+        self.tell_of_passed_over(&passed_over);
         drop(events);
         if held.is_some_and(|held| held.amount() >= POLL_PAGE_BYTES_KEPT) {
             // A thread that then waits for its next pull would keep the memory that it has freed.
@@ -763,38 +767,51 @@ impl PullLoop {
 
     /// Sends events in as few parts as the decoder takes. One that it refuses by itself is passed over, because nothing
     /// else would let the source go on, and so counts as delivered. The last part has the progress.
-    fn send_events(&mut self, events: &[Event], place: &str, progress: Progress, id: &PullingId) {
+    fn send_events(
+        &mut self,
+        events: &[Event],
+        place: &str,
+        progress: Progress,
+        id: &PullingId,
+        passed_over: &mut Vec<String>,
+    ) {
         let text = lines(events);
         let seen = |events: &[Event]| events.iter().filter_map(|event| event.key).collect::<Vec<_>>();
         match self.judge(&text) {
-            Ok(()) => self.send(text, seen(events), progress, id),
+            // Fewer records than events: one may have swallowed another.
+            Ok(records) if records >= events.len() || events.len() <= 1 => {
+                self.send(text, seen(events), progress, id);
+            }
             Err(error) if events.len() == 1 => {
-                self.refuse(&events[0], place, &error);
+                passed_over.push(self.refuse(&events[0], place, &error));
                 self.send(Vec::new(), seen(events), progress, id);
             }
-            Err(_) => {
+            _ => {
                 drop(text);
                 let (first, second) = events.split_at(events.len() / 2);
-                self.send_events(first, place, Progress::default(), id);
-                self.send_events(second, place, progress, id);
+                self.send_events(first, place, Progress::default(), id, passed_over);
+                self.send_events(second, place, progress, id, passed_over);
             }
         }
     }
 
-    /// Decodes a text as a worker will, and keeps nothing of it.
-    fn judge(&mut self, text: &[u8]) -> Result<(), Undecodable> {
-        struct Nowhere;
-        impl Sink for Nowhere {
-            fn record(&mut self, _record: Record<'_>) {}
+    /// Decodes a text as a worker will, and counts its records.
+    fn judge(&mut self, text: &[u8]) -> Result<usize, Undecodable> {
+        struct Count(usize);
+        impl Sink for Count {
+            fn record(&mut self, _record: Record<'_>) {
+                self.0 += 1;
+            }
         }
+        let mut records = Count(0);
         if text.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let mut decoder = Decoder::new(self.settings.source.service.format.clone(), self.settings.bounds);
         let scratch = &mut self.scratch;
-        let decode = || decoder.push(text, true, scratch, &mut Nowhere);
+        let decode = || decoder.push(text, true, scratch, &mut records);
         match catch_unwind(AssertUnwindSafe(decode)) {
-            Ok(result) => result.map_err(Undecodable::Error),
+            Ok(result) => result.map(|()| records.0).map_err(Undecodable::Error),
             Err(_panic) => {
                 self.scratch = Scratch::new();
                 Err(Undecodable::Panic)
@@ -802,23 +819,43 @@ impl PullLoop {
         }
     }
 
-    fn refuse(&self, event: &Event, place: &str, error: &Undecodable) {
+    /// Names all of a page's events that are passed over: of the lines about each, the log shows examples only, and nothing
+    /// brings them again.
+    fn tell_of_passed_over(&self, names: &[String]) {
+        if names.len() < 2 {
+            return;
+        }
+        for names in names.chunks(NAMES_PER_LINE) {
+            // Lines about the same place would be taken for repeats.
+            let place = format!("{}: {}", self.shared.name, names[0]);
+            log::warn!(
+                place = place.as_str();
+                "{}: {} events are passed over and not read again: {}", self.shared.name, names.len(), one_line(&names.join(", "))
+            );
+        }
+    }
+
+    /// Passes over an event, and returns its name.
+    fn refuse(&self, event: &Event, place: &str, error: &Undecodable) -> String {
         let (ending, kind) = match error {
             Undecodable::Error(error) => (ending_of(error), variant(error)),
             Undecodable::Panic => (Ending::Other, "Panic".to_owned()),
         };
         let id = event.id.as_ref().map_or_else(|| "an event".to_owned(), |id| format!("event {id}"));
         let place = if place.is_empty() { String::new() } else { format!(" of {place}") };
+        let name = format!("{id}{place}");
         self.shared.service.decode.failed.increment();
+        self.shared.passed_over.fetch_add(usize::from(self.settings.drain), Ordering::Relaxed);
         self.shared.telemetry.failed(&telemetry::Failed {
             object: None,
-            polled: Some(FailedPolled::Event(&format!("{id}{place} ({})", self.shared.name))),
+            polled: Some(FailedPolled::Event(&format!("{name} ({})", self.shared.name))),
             service: Some(&self.settings.source.service.name),
             delivery: None,
             ending: Some(ending),
             cause: &error.to_string(),
             kind: &kind,
         });
+        name
     }
 
     /// A page without events only moves the checkpoint, in order.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use jiff::Timestamp;
 
@@ -35,8 +36,6 @@ pub struct Settings {
     pub budget: Budget,
     /// Memory of all sources for the events of answers that have not been handed over, in bytes.
     pub pages: Budget,
-    /// Events that all sources may remember together.
-    pub ids: Budget,
     pub bounds: Bounds,
     pub telemetry: Arc<telemetry::Input>,
     /// Takes a payload over. It may wait, but only for later stages.
@@ -60,6 +59,8 @@ pub(super) struct SharedSource {
     /// AWS's clock.
     pub(super) clock: Clock,
     pub(super) state: Mutex<State>,
+    /// Events that a drain has passed over because they cannot be decoded.
+    pub(super) passed_over: AtomicUsize,
 }
 
 pub(super) struct State {

@@ -40,7 +40,8 @@ struct Account {
     lookups: Arc<AtomicUsize>,
     /// The items of the source in a shared table, if there is one.
     shared: Arc<Mutex<Option<Vec<Value>>>>,
-    /// The text of the first page's second event, and of the second page's only one; each is a small record by itself.
+    /// The text of the first page's second event, and of the second page's only one. What follows a zero byte is one more event
+    /// of the first page.
     odd: Arc<Mutex<Option<String>>>,
 }
 
@@ -171,7 +172,6 @@ impl Account {
             budget: Budget::new(1 << 20),
             // Each answer takes all of it, so that one which is not given back would be noticed.
             pages: Budget::new(1),
-            ids: Budget::new(1000),
             bounds: Bounds { record_bytes_max: LONGEST, ..Bounds::default() },
             telemetry: Arc::clone(&telemetry.inputs[0]),
             decode: Arc::new(move |payload| decode(number.fetch_add(1, Ordering::SeqCst), payload, &seen)),
@@ -217,14 +217,18 @@ fn answer(mut request: Request, lookups: &AtomicUsize, ahead: &impl Fn(usize) ->
     }
     lookups.fetch_add(1, Ordering::SeqCst);
     let event = |id: u32| {
-        let text = odd.filter(|_| id > 1).map_or_else(|| format!("{{\"n\":{id}}}"), str::to_owned);
+        let odd = odd.filter(|_| id > 1).map(|odd| odd.split('\0').next().unwrap_or_default());
+        let text = odd.map_or_else(|| format!("{{\"n\":{id}}}"), str::to_owned);
         json!({"EventId": id.to_string(), "EventTime": TIME, "CloudTrailEvent": text})
     };
     // Two pages, one of two events and one of one.
     let answer = if body.contains("NextToken") {
         json!({"Events": [event(3)]})
     } else {
-        json!({"Events": [event(1), event(2)], "NextToken": "t"})
+        let more = |text: &str| json!({"EventId": "2.1", "EventTime": TIME, "CloudTrailEvent": text});
+        let more = odd.and_then(|odd| odd.split_once('\0')).map(|(_, text)| more(text));
+        let events: Vec<Value> = [event(1), event(2)].into_iter().chain(more).collect();
+        json!({"Events": events, "NextToken": "t"})
     };
     request.respond(Response::from_string(answer.to_string()).with_header(date)).unwrap();
 }
@@ -289,6 +293,7 @@ fn an_event_that_cannot_be_decoded_holds_up_nothing_and_is_named() {
             std::thread::sleep(Duration::from_millis(5));
         }
         ledger.save(LEDGER_SAVE_TIMEOUT);
+        assert_eq!(poller.undelivered(), 2, "a drain does not end well");
         let shown = &odd[..odd.len().min(20)];
         assert_eq!(delivered.iter().collect::<Vec<_>>(), ["{\"n\":1}"], "{shown}");
         let failed = telemetry.failed.snapshot().objects;
@@ -301,6 +306,16 @@ fn an_event_that_cannot_be_decoded_holds_up_nothing_and_is_named() {
         assert!(known.checkpoints[""].as_str() > "2026-03-29", "{known:?}");
         assert_eq!(known.seen.len(), 3, "nothing of it is read again");
     }
+}
+
+/// Events have borders that a record must not cross.
+#[test]
+fn an_event_is_not_swallowed_by_a_broken_one_before_it() {
+    let (account, (texts, delivered)) = (Account::new(), mpsc::channel());
+    *account.odd.lock().unwrap() = Some("{\"x\":\0{\"n\":4}}".to_owned());
+    account.drain(move |_, payload| decode(payload, &texts));
+    // Together, the two are an object.
+    assert_eq!(delivered.iter().collect::<Vec<_>>(), ["{\"n\":1}"]);
 }
 
 #[test]

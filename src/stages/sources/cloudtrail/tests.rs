@@ -437,8 +437,7 @@ proptest! {
             let mut source = from("2026-05-01T10:00:00Z");
             source.resume(&checkpoints);
             let polled = Polled { seen: ledger.clone(), ..Polled::default() };
-            let ids = crate::base::budget::Budget::new(1000);
-            let mut delivery = super::super::delivery::Delivery::new("s".into(), &polled, &ids);
+            let mut delivery = super::super::delivery::Delivery::new("s".into(), &polled);
             while let Some(request) = request(&mut source, "2026-05-01T12:15:00Z") {
                 let body = input(&request);
                 let (from, to) = ends(&request);
