@@ -24,7 +24,7 @@ mod scripted;
 mod sender;
 #[cfg(test)]
 #[cfg(feature = "lab")]
-mod sender_lab;
+mod sender_testing;
 mod session;
 mod shared;
 mod standby;

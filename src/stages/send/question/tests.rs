@@ -1,7 +1,7 @@
 //! The steps of an investigation, on a clock that only waiting moves.
 
 use super::super::scripted::Conduct;
-use super::super::sender_lab::{Lab, with_lab};
+use super::super::sender_testing::{Lab, with_lab};
 use super::*;
 use crate::base::limits::{SEND_BACKOFF_FIRST, SEND_STALL_TIMEOUT, SETTLE_TIME};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::scripted::{self, Conduct};
-use super::super::sender_lab::{Lab, with_lab};
+use super::super::sender_testing::{Lab, with_lab};
 use super::*;
 use crate::ack::Outcome;
 use crate::base::limits::{SEND_IDLE_TIMEOUT, SEND_VERDICT_TIMEOUT};
