@@ -18,6 +18,8 @@ pub struct Sharing {
     /// By host: when its latest heartbeat that it knows to be written was begun. A process that reloads becomes another
     /// host.
     pub beaten: BTreeMap<String, Duration>,
+    /// The process behind each host.
+    pub hosts: BTreeMap<String, u64>,
     /// The machine that is cut off from the table.
     pub cut_off: Option<u64>,
     /// Calls that arrive when their callers have given up, with the times of it.

@@ -160,6 +160,7 @@ impl State {
     fn host_beat(&mut self, host: &str, call: &Call) {
         let Some(sharing) = &mut self.sharing else { return };
         sharing.beaten.insert(host.to_owned(), call.asked);
+        sharing.hosts.insert(host.to_owned(), call.by);
         let held = sharing.terms.values_mut().filter(|term| term.host == host);
         held.for_each(|term| term.until = term.until.max(call.asked + TERM));
     }
@@ -209,7 +210,9 @@ impl State {
         let is_taken = of(&change.before, "epoch") != of(&change.after, "epoch");
         let holds = self.sharing.as_ref().is_some_and(|sharing| {
             let is_there = sharing.table.has("hosts", &before);
-            is_there && sharing.beaten.get(&before).is_some_and(|beaten| *beaten + TERM > now)
+            // A process whose leases had run out goes on as another host: what it held was its own.
+            let is_own = sharing.hosts.get(&before) == Some(&call.by);
+            is_there && !is_own && sharing.beaten.get(&before).is_some_and(|beaten| *beaten + TERM > now)
         });
         if is_taken && holds && before != after {
             let why = format!("process {} takes object {object}, which {before} holds", call.by);
