@@ -95,7 +95,7 @@ pub struct Report {
     pub of_no_service: Counts,
     /// The number of listed pages.
     pub calls: u64,
-    /// What the audit could not see of its window, and the cure. It cannot be complete with any.
+    /// The parts of its window that the audit could not see, each with the cure. With any of them it is not complete.
     pub gaps: Vec<String>,
     /// The first missing objects.
     pub named: Vec<Missing>,

@@ -185,8 +185,10 @@ impl Transport for Agents {
         } else {
             self.run(builder.body(request.body.as_slice()).map_err(unsendable)?, request)
         };
-        let route = request.url().parse().ok().and_then(|uri| self.route_for(&uri));
-        outcome.map_err(|error| Fault::through(route, error))
+        outcome.map_err(|error| {
+            let route = request.url().parse().ok().and_then(|uri| self.route_for(&uri));
+            Fault::through(route, error)
+        })
     }
 
     fn shutdown(&self) {
@@ -490,7 +492,7 @@ fn proxy(setting: &Setting) -> Result<Proxy, Error> {
     }
 }
 
-/// What `ureq` would pass over: it would call the usual port, or connect without a proxy.
+/// The part of a proxy's address that `ureq` would pass over: it would call the usual port, or connect without a proxy.
 fn unusable_part(proxy: &Proxy) -> Option<&'static str> {
     let authority = proxy.uri().authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);

@@ -488,7 +488,7 @@ pub struct Crew {
     pub others: usize,
     /// Threads besides the fetchers that call AWS.
     pub callers: usize,
-    /// Of these, the sources behind an API.
+    /// The sources behind an API, whose threads are among the callers.
     pub sources: usize,
     pub fetchers: usize,
     pub workers: usize,
@@ -528,9 +528,9 @@ impl Crew {
     }
 }
 
-/// The division of `memory_limit`: threads come first. Of the rest an eighth is for messages if there are queues, another for
-/// sources behind an API if there are any, and a third each of what is left for compressed bytes, expanded bytes and frames, so that no stage can take what a
-/// later one needs to make progress.
+/// The division of `memory_limit`: threads come first. Of the rest an eighth is for messages if there are queues, another
+/// for sources behind an API if there are any, and a third each of what is left for compressed bytes, expanded bytes and
+/// frames, so that no stage can take what a later one needs to make progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryShares {
     /// Messages of one queue in flight, besides [`MESSAGES_RECEIVED_BYTES`] per receiver.

@@ -46,7 +46,7 @@ pub struct Failed<'a> {
     pub kind: &'a str,
 }
 
-/// What a polled source has read, by name.
+/// Something that a polled source has read, by name.
 #[derive(Debug, Clone, Copy)]
 pub enum Polled<'a> {
     /// It is read again.

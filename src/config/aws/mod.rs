@@ -256,13 +256,9 @@ fn warn_of_unread_queues(read: &[&Row], entry: &Entry<'_>) {
 fn regions(keys: &Mapping<'_>) -> Vec<String> {
     const ADVICE: &str = "write the regions as a list: [\"us-east-1\", \"eu-west-3\"]";
     let written = keys.list("regions");
-    if written.is_empty() {
-        // A value that is not a list has been reported.
-        if keys.node("regions").is_none_or(|node| node.value.is_array()) {
-            keys.report.error(Kind::Missing, keys.path_of("regions"), "names no region", ADVICE);
-        }
-        // The other keys are still checked.
-        return vec![String::new()];
+    // A value that is not a list has been reported.
+    if written.is_empty() && keys.node("regions").is_none_or(|node| node.value.is_array()) {
+        keys.report.error(Kind::Missing, keys.path_of("regions"), "names no region", ADVICE);
     }
     let mut regions: Vec<String> = Vec::new();
     for node in written {
@@ -280,7 +276,7 @@ fn regions(keys: &Mapping<'_>) -> Vec<String> {
         }
     }
     if regions.is_empty() {
-        // As above.
+        // The other keys are still checked.
         regions.push(String::new());
     }
     regions

@@ -9,7 +9,7 @@ use super::scan::{Fault, Value};
 use super::white::has_line_end;
 use crate::base::limits::JSON_LEVELS_CHECKED;
 
-/// What is wrong with a value's line ends.
+/// The faults of a value's line ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Faults {
     pub line_end_in_string: bool,
@@ -227,7 +227,7 @@ impl Seams {
     }
 
     fn token(&mut self, token: Token, pos: usize) {
-        // What is too deep has its seams ignored, and the value itself has no brackets around it.
+        // The seams of levels that are too deep are ignored, and the value itself has no brackets around it.
         let Some(Level { inside, .. }) = self.levels.last().filter(|_| self.unchecked == 0) else { return };
         if !self.seam.take(token, *inside) {
             self.faults.torn.get_or_insert(self.passed + pos);
@@ -281,7 +281,7 @@ mod tests {
         torn
     }
 
-    /// As the end of a value is found: a backslash hides a quote anywhere.
+    /// The naive check, in which a backslash hides a quote anywhere, as in the search for a value's end.
     fn naive_line_end_in_string(value: &[u8]) -> bool {
         let (mut in_string, mut escaped, mut found) = (false, false, false);
         for byte in value {
@@ -418,9 +418,9 @@ mod tests {
         found
     }
 
-    /// Naive version: takes the tokens up to the end of the object or array that has just begun.
+    /// The naive judge: it takes the tokens up to the end of the object or array that has just begun.
     fn judge(tokens: &mut std::slice::Iter<'_, Found>, object: bool, torn: &mut Vec<usize>) {
-        // What came last: `k`ey, `v`alue, `g`lued, `?`.
+        // The last token: `k`ey, `v`alue, `g`lued, `?`.
         let mut last = '(';
         while let Some(Found { at, kind, begins_line }) = tokens.next() {
             let is_end = matches!(kind, '}' | ']');

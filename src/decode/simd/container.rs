@@ -143,7 +143,7 @@ impl Container {
         }
         let end;
         (self.depth, end) = brackets(self.depth, opens, closes);
-        // From the lowest bit up to that of the last bracket, which is none itself.
+        // The bits up to that of the last bracket, which is no control character itself.
         let within = end.map_or(u64::MAX, |end| u64::MAX >> (BLOCK - end));
         self.has_control |= masks.controls & within != 0;
         end

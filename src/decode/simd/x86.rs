@@ -87,11 +87,17 @@ fn avx2(container: &mut Container, data: &[u8], outline: Option<&mut Outline>) -
 #[target_feature(enable = "avx2")]
 fn masks_avx2(block: &[u8; BLOCK]) -> Masks {
     let [low, high] = halves(block);
-    let equal = |a: __m256i, b: __m256i, byte: u8| {
-        let wanted = _mm256_set1_epi8(byte as i8);
-        let bits = |half| u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, wanted)) as u32);
-        bits(a) | bits(b) << 32
+    let bits = |low, high| {
+        let bits = |half| u64::from(_mm256_movemask_epi8(half) as u32);
+        bits(low) | bits(high) << 32
     };
+    let equal = |low: __m256i, high: __m256i, byte: u8| {
+        let wanted = _mm256_set1_epi8(byte as i8);
+        bits(_mm256_cmpeq_epi8(low, wanted), _mm256_cmpeq_epi8(high, wanted))
+    };
+    // There is no comparison of unsigned bytes: those below a space are their own minimum with the byte before it.
+    let last = _mm256_set1_epi8(b' ' as i8 - 1);
+    let controls = |half| _mm256_cmpeq_epi8(_mm256_min_epu8(half, last), half);
     // `[` and `{`, `]` and `}` differ only in this bit, and no other byte becomes one of them.
     let bit = _mm256_set1_epi8(0x20);
     let (low_braces, high_braces) = (_mm256_or_si256(low, bit), _mm256_or_si256(high, bit));
@@ -100,14 +106,7 @@ fn masks_avx2(block: &[u8; BLOCK]) -> Masks {
         backslashes: equal(low, high, b'\\'),
         opens: equal(low_braces, high_braces, b'{'),
         closes: equal(low_braces, high_braces, b'}'),
-        controls: {
-            // There is no comparison of unsigned bytes: those below a space are their own minimum with the byte before it.
-            let last = _mm256_set1_epi8(b' ' as i8 - 1);
-            let bits = |half| {
-                u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(half, last), half)) as u32)
-            };
-            bits(low) | bits(high) << 32
-        },
+        controls: bits(controls(low), controls(high)),
     }
 }
 

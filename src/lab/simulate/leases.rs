@@ -15,11 +15,9 @@ pub struct Sharing {
     pub table: Table,
     /// The leases that are held, by source.
     pub terms: BTreeMap<String, Term>,
-    /// By host: when its latest heartbeat that it knows to be written was begun. A process that reloads becomes another
-    /// host.
-    pub beaten: BTreeMap<String, Duration>,
-    /// The process behind each host.
-    pub hosts: BTreeMap<String, u64>,
+    /// By host: its process, and when its latest heartbeat that it knows to be written was begun. A process that reloads, or
+    /// whose leases have run out, becomes another host.
+    pub beaten: BTreeMap<String, (u64, Duration)>,
     /// The machine that is cut off from the table.
     pub cut_off: Option<u64>,
     /// Calls that arrive when their callers have given up, with the times of it.

@@ -159,8 +159,7 @@ impl State {
     /// A heartbeat renews all leases of its host.
     fn host_beat(&mut self, host: &str, call: &Call) {
         let Some(sharing) = &mut self.sharing else { return };
-        sharing.beaten.insert(host.to_owned(), call.asked);
-        sharing.hosts.insert(host.to_owned(), call.by);
+        sharing.beaten.insert(host.to_owned(), (call.by, call.asked));
         let held = sharing.terms.values_mut().filter(|term| term.host == host);
         held.for_each(|term| term.until = term.until.max(call.asked + TERM));
     }
@@ -170,7 +169,7 @@ impl State {
         let is_free = |item: &Option<Item>| of(item, "holder").is_none_or(|holder| holder == NOBODY);
         let Some(sharing) = &mut self.sharing else { return };
         let host = of(&change.after, "holder").unwrap_or_default();
-        let until = sharing.beaten.get(&host).map_or(now, |beaten| *beaten + TERM);
+        let until = sharing.beaten.get(&host).map_or(now, |(_, beaten)| *beaten + TERM);
         if is_free(&change.after) {
             sharing.terms.remove(source);
             // Pages that its holder cannot send are in flight still.
@@ -210,9 +209,9 @@ impl State {
         let is_taken = of(&change.before, "epoch") != of(&change.after, "epoch");
         let holds = self.sharing.as_ref().is_some_and(|sharing| {
             let is_there = sharing.table.has("hosts", &before);
-            // A process whose leases had run out goes on as another host: what it held was its own.
-            let is_own = sharing.hosts.get(&before) == Some(&call.by);
-            is_there && !is_own && sharing.beaten.get(&before).is_some_and(|beaten| *beaten + TERM > now)
+            // A process that has become another host takes what was its own.
+            let is_anothers = |(by, beaten): &(u64, Duration)| *by != call.by && *beaten + TERM > now;
+            is_there && sharing.beaten.get(&before).is_some_and(is_anothers)
         });
         if is_taken && holds && before != after {
             let why = format!("process {} takes object {object}, which {before} holds", call.by);

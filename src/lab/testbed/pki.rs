@@ -13,6 +13,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use crate::settings::{Identity, TlsFiles};
+
 /// The reason why certificates could not be created or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -42,6 +44,12 @@ pub struct ClientFiles {
     pub cert: PathBuf,
     /// Its key, `domain.key`, which only its owner may read.
     pub key: PathBuf,
+}
+
+impl From<ClientFiles> for TlsFiles {
+    fn from(ClientFiles { chain, cert, key }: ClientFiles) -> TlsFiles {
+        TlsFiles { chain: Some(chain), identity: Some(Identity { cert, key }) }
+    }
 }
 
 struct Leaf {

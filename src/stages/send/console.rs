@@ -340,7 +340,7 @@ mod tests {
         }
     }
 
-    /// What Linux gives a pipe.
+    /// The size of a pipe's buffer on Linux.
     const PIPE_BYTES: usize = 65_536;
 
     #[test]

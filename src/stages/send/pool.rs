@@ -517,9 +517,8 @@ mod tests {
         let pki = crate::lab::testbed::pki::Pki::generate().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let files = pki.write_client_files(directory.path()).unwrap();
-        let identity = Some(crate::settings::Identity { cert: files.cert.clone(), key: files.key });
-        let own = TlsFiles { chain: Some(files.chain), identity };
-        let tls = output(Destination::Tls { address: "localhost".into(), port: 1, files: own });
+        let tls =
+            output(Destination::Tls { address: "localhost".into(), port: 1, files: files.clone().into() });
         let mut telemetry = Telemetry::default();
         telemetry.outputs.push(Arc::new(telemetry::Output::new("devo_1", "localhost:1".into())));
         let settings = PoolSettings {

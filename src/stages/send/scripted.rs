@@ -14,8 +14,7 @@ use super::tls::Certificates;
 use super::wire::{Dial, Network, Wire};
 use crate::base::locks::lock;
 use crate::base::runtime::still::Still;
-use crate::lab::testbed::pki::{ClientFiles, Pki};
-use crate::settings::{Identity, TlsFiles};
+use crate::lab::testbed::pki::Pki;
 
 const ALL: usize = usize::MAX;
 
@@ -121,7 +120,7 @@ impl State {
                 }
                 Act::Goodbye => self.tls().send_close_notify(),
                 Act::End => self.has_ended = true,
-                // What a client reads after its handshake is encrypted, so this is no alert but noise: it fails in the same way.
+                // A client reads encrypted records after its handshake, so this is no alert but noise: it fails in the same way.
                 Act::Refuse => self.incoming.extend([0x15, 3, 3, 0, 2, 2, 42]),
             }
             self.say();
@@ -132,7 +131,7 @@ impl State {
         self.tls.as_mut().unwrap()
     }
 
-    /// What its TLS has to say arrives.
+    /// The bytes that its TLS has ready arrive.
     fn say(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|_| self.answers) {
             while tls.wants_write() {
@@ -306,8 +305,7 @@ pub fn tls(
 ) -> (Script, Peer) {
     let pki = Pki::generate().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let ClientFiles { chain, cert, key } = pki.write_client_files(directory.path()).unwrap();
-    let files = TlsFiles { chain: Some(chain), identity: Some(Identity { cert, key }) };
+    let files = pki.write_client_files(directory.path()).unwrap().into();
     let mut config = pki.server_config_of(versions, pki.verifier().unwrap()).unwrap();
     config.send_tls13_tickets = tickets;
     let script = script(clock, Some(ServerConnection::new(Arc::new(config)).unwrap()));

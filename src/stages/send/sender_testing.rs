@@ -34,35 +34,42 @@ pub struct Lab {
     pub sender: SenderThread,
     /// New work.
     pub work: channel::Sender<Batch>,
-    /// What the next connections do.
+    /// The conduct of the next connections.
     pub next: Arc<Mutex<VecDeque<Conduct>>>,
     pub backoff: Backoff,
     /// How objects ended.
     pub settled: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
 }
 
+/// The state of an output's senders, without limits.
+pub fn shared(peer: Peer, confirmation: Confirmation) -> SharedOutput {
+    let telemetry = Arc::new(telemetry::Output::new("devo_1", peer.to_string()));
+    SharedOutput {
+        peer,
+        throttle: Arc::new(sync::Mutex::new(Throttle::new(Rates::default(), clock::now()))),
+        confirmation,
+        window_bytes: SEND_WINDOW_BYTES,
+        records_max: SEND_RECORDS_MAX,
+        gzip: None,
+        caution: Arc::default(),
+        backlog: Arc::default(),
+        telemetry,
+        abort: Stop::new(),
+    }
+}
+
 /// Runs a test with a sender whose connections are scripted.
 pub fn with_lab(test: impl FnOnce(Lab) + Send) {
     Still::run(|clock| {
         let next = Arc::new(Mutex::new(VecDeque::new()));
-        let shared = SharedOutput {
-            peer: Peer {
-                address: "localhost".into(),
-                port: 1,
-                tls: None,
-                network: Network::over(Connections(Arc::clone(&clock), Arc::clone(&next))),
-                needs_fin: Arc::default(),
-            },
-            throttle: Arc::new(sync::Mutex::new(Throttle::new(Rates::default(), clock::now()))),
-            confirmation: Confirmation::Acknowledgement,
-            window_bytes: SEND_WINDOW_BYTES,
-            records_max: SEND_RECORDS_MAX,
-            gzip: None,
-            caution: Arc::default(),
-            backlog: Arc::default(),
-            telemetry: Arc::new(telemetry::Output::new("devo_1", "localhost:1".into())),
-            abort: Stop::new(),
+        let peer = Peer {
+            address: "localhost".into(),
+            port: 1,
+            tls: None,
+            network: Network::over(Connections(Arc::clone(&clock), Arc::clone(&next))),
+            needs_fin: Arc::default(),
         };
+        let shared = shared(peer, Confirmation::Acknowledgement);
         let (wake, woken) = channel::bounded(1);
         let (work, batches) = channel::unbounded();
         let sender = SenderThread {

@@ -18,8 +18,8 @@ use crate::handoff::Subject;
 use crate::lab::testbed::pki::Pki;
 use crate::settings;
 use crate::settings::Confirmation;
+use crate::settings::Destination;
 use crate::settings::Rates;
-use crate::settings::{Destination, Identity, TlsFiles};
 use crate::stages::frame::Frames;
 use crate::stages::send::wire::Network;
 use crate::telemetry::{self, Telemetry};
@@ -69,9 +69,7 @@ impl Lab {
     fn tls((pki, server): (Pki, ServerConfig), habits: Habits, options: Options) -> Lab {
         let peer = Peer::start(Some(server), habits);
         let directory = tempfile::tempdir().unwrap();
-        let files = pki.write_client_files(directory.path()).unwrap();
-        let identity = Some(Identity { cert: files.cert, key: files.key });
-        let files = TlsFiles { chain: Some(files.chain), identity };
+        let files = pki.write_client_files(directory.path()).unwrap().into();
         let (address, port) = (peer.address.ip().to_string(), peer.address.port());
         Lab::start(peer, Destination::Tls { address, port, files }, options)
     }

@@ -30,7 +30,7 @@ use crate::fleet::{Known, Note, Tenure, Trouble};
 use crate::handoff::{Payload, PullingId, Work, WorkSource, ending_of};
 use crate::ledger::{Mark, Polled};
 use crate::services::Definition;
-use crate::telemetry::{self, Polled as FailedPolled};
+use crate::telemetry;
 
 /// This many misdated answers in a row are no longer explained by a clock step.
 const MISDATED_IN_ROW: u32 = 3;
@@ -77,7 +77,6 @@ struct PullLoop {
     /// Consecutive pages of one listing without anything new.
     barren: u32,
     unreadable: Unreadable,
-    scratch: Scratch,
 }
 
 /// How a pull ended.
@@ -130,7 +129,6 @@ impl PullLoop {
             misdated: 0,
             barren: 0,
             unreadable: Unreadable::default(),
-            scratch: Scratch::new(),
             settings: Arc::clone(settings),
             recovers: Arc::clone(recovers),
         }
@@ -552,7 +550,7 @@ impl PullLoop {
                 }
                 Next::Call(request) => request,
             };
-            // What is read is then handed over without a wait for the pages before it.
+            // A page that is read then does not wait for those before it.
             drop(self.while_waiting(|| self.slots.acquire(1, &self.settings.abort)));
             match self.call(&request) {
                 Ok(None) => {
@@ -768,7 +766,7 @@ impl PullLoop {
     /// Sends events in as few parts as the decoder takes. One that it refuses by itself is passed over, because nothing
     /// else would let the source go on, and so counts as delivered. The last part has the progress.
     fn send_events(
-        &mut self,
+        &self,
         events: &[Event],
         place: &str,
         progress: Progress,
@@ -796,7 +794,7 @@ impl PullLoop {
     }
 
     /// Decodes a text as a worker will, and counts its records.
-    fn judge(&mut self, text: &[u8]) -> Result<usize, Undecodable> {
+    fn judge(&self, text: &[u8]) -> Result<usize, Undecodable> {
         struct Count(usize);
         impl Sink for Count {
             fn record(&mut self, _record: Record<'_>) {
@@ -808,14 +806,10 @@ impl PullLoop {
             return Ok(0);
         }
         let mut decoder = Decoder::new(self.settings.source.service.format.clone(), self.settings.bounds);
-        let scratch = &mut self.scratch;
-        let decode = || decoder.push(text, true, scratch, &mut records);
+        let decode = || decoder.push(text, true, &mut Scratch::new(), &mut records);
         match catch_unwind(AssertUnwindSafe(decode)) {
             Ok(result) => result.map(|()| records.0).map_err(Undecodable::Error),
-            Err(_panic) => {
-                self.scratch = Scratch::new();
-                Err(Undecodable::Panic)
-            }
+            Err(_panic) => Err(Undecodable::Panic),
         }
     }
 
@@ -848,7 +842,7 @@ impl PullLoop {
         self.shared.passed_over.fetch_add(usize::from(self.settings.drain), Ordering::Relaxed);
         self.shared.telemetry.failed(&telemetry::Failed {
             object: None,
-            polled: Some(FailedPolled::Event(&format!("{name} ({})", self.shared.name))),
+            polled: Some(telemetry::Polled::Event(&format!("{name} ({})", self.shared.name))),
             service: Some(&self.settings.source.service.name),
             delivery: None,
             ending: Some(ending),
@@ -1053,7 +1047,7 @@ impl Tally {
     }
 }
 
-/// Why nothing can be made of a text.
+/// The reason why a text cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 enum Undecodable {
     #[error(transparent)]

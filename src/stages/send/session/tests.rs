@@ -12,12 +12,11 @@ use super::*;
 use crate::ack::Ack;
 use crate::base::limits::{SEND_CLOSE_TIMEOUT, SEND_FIN_TIMEOUT, SETTLE_BYTES};
 use crate::base::runtime::channel::{self, Receiver};
-use crate::base::runtime::sync::Mutex;
 use crate::base::stop::Stop;
-use crate::lab::testbed::pki::{ClientFiles, Pki};
-use crate::settings::{Confirmation, Identity, TlsFiles};
+use crate::lab::testbed::pki::Pki;
+use crate::settings::{Confirmation, TlsFiles};
 use crate::stages::send::connection;
-use crate::stages::send::throttle::Throttle;
+use crate::stages::send::sender_testing;
 use crate::stages::send::tls::Certificates;
 use crate::stages::send::wire::Network;
 
@@ -64,8 +63,8 @@ fn session_of(tls: bool, window_bytes: usize, key_records: Option<u64>) -> (Sess
 fn certified() -> (Pki, tempfile::TempDir, TlsFiles) {
     let pki = Pki::generate().unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let ClientFiles { chain, cert, key } = pki.write_client_files(directory.path()).unwrap();
-    (pki, directory, TlsFiles { chain: Some(chain), identity: Some(Identity { cert, key }) })
+    let files = pki.write_client_files(directory.path()).unwrap().into();
+    (pki, directory, files)
 }
 
 /// The peer's side of a connection after the handshake.
@@ -79,24 +78,14 @@ fn greeted(socket: &mut TcpStream, config: Arc<ServerConfig>) -> ServerConnectio
 
 /// The settings of an output whose peer is at this address.
 fn shared(address: SocketAddr, tls: Option<Certificates>, window_bytes: usize) -> SharedOutput {
-    SharedOutput {
-        peer: connection::Peer {
-            address: address.ip().to_string(),
-            port: address.port(),
-            tls,
-            network: Network::default(),
-            needs_fin: Arc::default(),
-        },
-        throttle: Arc::new(Mutex::new(Throttle::new(crate::settings::Rates::default(), Instant::now()))),
-        confirmation: Confirmation::default(),
-        window_bytes,
-        records_max: crate::base::limits::SEND_RECORDS_MAX,
-        gzip: None,
-        caution: Arc::default(),
-        backlog: Arc::default(),
-        telemetry: Arc::new(telemetry::Output::new("devo_1", address.to_string())),
-        abort: Stop::new(),
-    }
+    let peer = connection::Peer {
+        address: address.ip().to_string(),
+        port: address.port(),
+        tls,
+        network: Network::default(),
+        needs_fin: Arc::default(),
+    };
+    SharedOutput { window_bytes, ..sender_testing::shared(peer, Confirmation::default()) }
 }
 
 fn open(shared: &SharedOutput) -> Session {
