@@ -10,11 +10,12 @@
 //! ```
 //!
 //! `PATH` is the beginning of a path below the collector's `src`: `ack/`, `stages/send/caution.rs`. The faults that no test notices are
-//! printed, and all results are written to `OUT/results.tsv`. With `--seeds`, the first seeds of the simulation count as tests too. The
+//! printed, but for those that have a [reason](reasons), and all results are written to `OUT/results.tsv`. With `--seeds`, the first seeds of the simulation count as tests too. The
 //! second form plants whole [`mechanisms`] that are missing, and asks the simulation alone.
 
 mod mechanisms;
 mod plant;
+mod reasons;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use plant::{Mutant, plant};
+use reasons::Reasons;
 use serde_json::Value;
 
 /// The tests that are run: those of the library, and those that compare whole objects with golden files.
@@ -61,6 +63,8 @@ struct Arguments {
 /// A fault, in which file, and in what range of the planted file.
 struct Place {
     file: String,
+    /// The line that it is in.
+    text: String,
     mutant: Mutant,
     range: std::ops::Range<usize>,
 }
@@ -169,6 +173,7 @@ fn main() -> Result<()> {
     if arguments.simulate {
         return mechanisms::run(&arguments);
     }
+    let reasons = Reasons::read(&arguments.root)?;
     let mut tree = Tree::new(&arguments)?;
     if arguments.only_list {
         for place in tree.plant()? {
@@ -185,9 +190,9 @@ fn main() -> Result<()> {
     }
     let tests = reached(&arguments, &checks, places.len())?;
     let mut results = Results::read(&arguments.out)?;
-    let verdicts = try_all(&arguments, &places, &tests, &results);
+    let verdicts = try_all(&arguments, &places, &tests, &results, &reasons);
     results.add(&places, &verdicts)?;
-    report(&arguments, &places, &verdicts);
+    report(&arguments, &places, &verdicts, &reasons);
     println!("all results: {}", results.path.display());
     Ok(())
 }
@@ -284,8 +289,10 @@ impl Tree {
             };
             let planted =
                 plant(original, places.len(), keep).with_context(|| format!("{file} cannot be parsed"))?;
+            let lines: Vec<_> = original.lines().collect();
             places.extend(planted.mutants.into_iter().zip(planted.ranges).map(|(mutant, range)| Place {
                 file: file.clone(),
+                text: lines[mutant.line - 1].to_owned(),
                 mutant,
                 range,
             }));
@@ -407,7 +414,7 @@ fn last_before<'a>(places: &'a [Place], span: &Value) -> Option<&'a Place> {
 fn is_of_tests(name: &str) -> bool {
     name.contains("/tests/")
         || name.ends_with("/tests.rs")
-        || name.ends_with("/testing.rs")
+        || name.ends_with("testing.rs")
         || name.contains("/testing/")
 }
 
@@ -466,7 +473,13 @@ fn reached(arguments: &Arguments, checks: &[Check], count: usize) -> Result<Vec<
     Ok(tests)
 }
 
-fn try_all(arguments: &Arguments, places: &[Place], tests: &[Test], results: &Results) -> Vec<Verdict> {
+fn try_all(
+    arguments: &Arguments,
+    places: &[Place],
+    tests: &[Test],
+    results: &Results,
+    reasons: &Reasons,
+) -> Vec<Verdict> {
     let mut covering = vec![Vec::new(); places.len()];
     for test in tests {
         for &number in &test.reaches {
@@ -479,7 +492,7 @@ fn try_all(arguments: &Arguments, places: &[Place], tests: &[Test], results: &Re
         let known = results.of(&places[number]).filter(|verdict| arguments.again && verdict.is_noticed());
         let verdict = known.unwrap_or_else(|| try_one(arguments, number, &covering[number]));
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if !verdict.is_noticed() {
+        if !verdict.is_noticed() && reasons.of(&places[number]).is_none() {
             println!("[{done}/{}] {verdict:?}: {}", places.len(), places[number]);
         }
         verdict
@@ -582,20 +595,24 @@ fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(usize, 
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn report(arguments: &Arguments, places: &[Place], verdicts: &[Verdict]) {
-    let mut sums: BTreeMap<String, [usize; 4]> = BTreeMap::new();
-    for (Place { file, .. }, verdict) in places.iter().zip(verdicts) {
-        let folder = arguments
-            .parts
-            .iter()
-            .find(|prefix| file["src/".len()..].starts_with(*prefix))
-            .expect("a chosen file");
-        sums.entry(folder.clone()).or_default()[*verdict as usize] += 1;
+fn report(arguments: &Arguments, places: &[Place], verdicts: &[Verdict], reasons: &Reasons) {
+    let mut sums: BTreeMap<String, [usize; 5]> = BTreeMap::new();
+    for (place, verdict) in places.iter().zip(verdicts) {
+        let below = &place.file["src/".len()..];
+        let folder = arguments.parts.iter().find(|prefix| below.starts_with(*prefix)).expect("a chosen file");
+        let explained = !verdict.is_noticed() && reasons.of(place).is_some();
+        let column = if explained { 4 } else { *verdict as usize };
+        sums.entry(folder.clone()).or_default()[column] += 1;
     }
-    for (folder, [caught, hung, missed, not_reached]) in sums {
+    for (folder, columns) in sums {
+        let [caught, hung, missed, not_reached, explained] = columns;
         println!(
-            "{folder}: {} faults, {caught} caught, {hung} without an end, {missed} missed, {not_reached} not reached",
-            caught + hung + missed + not_reached
+            "{folder}: {} faults, {caught} caught, {hung} without an end, {missed} missed, {not_reached} not reached, \
+             {explained} with a reason",
+            columns.iter().sum::<usize>()
         );
+    }
+    for fault in reasons.stale(places, verdicts) {
+        println!("needs no reason: {fault}");
     }
 }

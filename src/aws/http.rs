@@ -519,6 +519,7 @@ mod tests {
     use super::*;
     use crate::aws::request::Address;
     use crate::aws::testing::{Server, Step, answer};
+    use crate::base::testing::refusing;
 
     fn request(endpoint: &str) -> Request {
         Request::post("sqs:Test", "sqs", &Address { endpoint, region: "r", resource: "q" }, b"{}".to_vec())
@@ -579,9 +580,7 @@ mod tests {
 
     #[test]
     fn a_proxy_that_fails_is_named_with_its_cure_and_without_its_password() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = listener.local_addr().unwrap().to_string();
-        drop(listener);
+        let (_refuses, place) = refusing();
         let error = failure(&format!("http://user:hunter2@{place}"));
         let cure = format!("Is the proxy {place} (http_proxy) right, and reachable from here");
         assert!(error.contains(&cure) && !error.contains("hunter2"), "{error}");

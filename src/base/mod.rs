@@ -15,4 +15,6 @@ pub mod pause;
 pub mod permissions;
 pub mod runtime;
 pub mod stop;
+#[cfg(test)]
+pub mod testing;
 pub mod text;

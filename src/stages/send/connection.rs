@@ -492,13 +492,8 @@ impl Connection {
         let Some(tls) = self.tls.as_mut().filter(|_| !self.heard.goodbye) else { return Ok(()) };
         let state = tls.process_new_packets().map_err(|e| Error::tls(&self.peer, e))?;
         self.heard.goodbye = state.peer_has_closed();
-        let mut plain = state.plaintext_bytes_to_read();
-        self.heard.data |= plain > 0;
-        while plain > 0 {
-            match tls.reader().read(scrap) {
-                Ok(n) if n > 0 => plain = plain.saturating_sub(n),
-                _ => break,
-            }
+        while let Ok(1..) = tls.reader().read(scrap) {
+            self.heard.data = true;
         }
         Ok(())
     }

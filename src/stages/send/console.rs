@@ -326,6 +326,17 @@ mod tests {
     }
 
     #[test]
+    fn a_console_that_had_nothing_for_a_while_still_writes() {
+        let _alone = alone();
+        let (mut reader, writer) = pipe().unwrap();
+        let lab = Lab::start(writer);
+        std::thread::sleep(2 * SEND_WAIT_SLICE);
+        lab.send(b"x\n");
+        reader.read_exact(&mut [0; 2]).unwrap();
+        lab.stop();
+    }
+
+    #[test]
     fn a_line_is_cut_only_if_the_last_byte_that_was_taken_is_no_line_feed() {
         let _alone = alone();
         for (at, is_cut) in [(PIPE_BYTES - 2, true), (PIPE_BYTES - 1, false), (PIPE_BYTES, true)] {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::base::limits::SEND_VERDICT_TIMEOUT;
     use crate::base::runtime::still::Still;
-    use crate::stages::send::scripted::{self, Act};
+    use crate::stages::send::scripted_testing::{self as scripted, Act};
 
     #[test]
     fn a_peer_that_does_not_answer_the_close_is_well_over_tls_only() {

@@ -20,7 +20,7 @@ mod pool;
 mod question;
 #[cfg(test)]
 #[cfg(feature = "lab")]
-mod scripted;
+mod scripted_testing;
 mod sender;
 #[cfg(test)]
 #[cfg(feature = "lab")]

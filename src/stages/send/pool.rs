@@ -420,6 +420,7 @@ mod tests {
     use super::*;
     use crate::base::buffers::Buffer;
     use crate::base::runtime::channel::Receiver;
+    use crate::base::testing::refusing;
     use crate::decode::{Newlines, Record};
     use crate::settings::{Confirmation, Rates};
 
@@ -506,7 +507,9 @@ mod tests {
         let tcp = output(Destination::Tcp { address, port });
         assert_eq!(probe(&tcp), Ok(None));
         closes.join().unwrap();
-        let error = probe(&tcp).unwrap_err();
+        let (_refuses, refusing) = refusing();
+        let port = refusing.port();
+        let error = probe(&output(Destination::Tcp { address: "127.0.0.1".into(), port })).unwrap_err();
         assert!(error.starts_with(&format!("cannot connect to 127.0.0.1:{port}")), "{error}");
         assert_eq!(probe(&output(Destination::Console)), Ok(None));
     }

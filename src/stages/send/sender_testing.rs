@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::connection::Peer;
 use super::error::Error;
-use super::scripted::{Conduct, Connections};
+use super::scripted_testing::{Conduct, Connections};
 use super::sender::SenderThread;
 use super::session::Desk;
 use super::shared::SharedOutput;

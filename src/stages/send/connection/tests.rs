@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::event::PollFlags;
 
-use super::super::scripted::{Act, plain, secure, tls};
+use super::super::scripted_testing::{Act, plain, secure, tls};
 use super::*;
 use crate::base::limits::SEND_PROOF_TIMEOUT;
 use crate::base::runtime::still::Still;

@@ -1,6 +1,6 @@
 //! The steps of an investigation, on a clock that only waiting moves.
 
-use super::super::scripted::Conduct;
+use super::super::scripted_testing::Conduct;
 use super::super::sender_testing::{Lab, with_lab};
 use super::*;
 use crate::base::limits::{SEND_BACKOFF_FIRST, SEND_STALL_TIMEOUT, SETTLE_TIME};

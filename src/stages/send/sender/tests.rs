@@ -1,12 +1,19 @@
 //! A sender's steps, on a clock that only waiting moves.
 
+use std::io::ErrorKind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::super::scripted::{self, Conduct};
+use super::super::scripted_testing::{self as scripted, Conduct, Script};
 use super::super::sender_testing::{Lab, with_lab};
+use super::super::wire::{Dial, Network, Wire};
 use super::*;
 use crate::ack::Outcome;
-use crate::base::limits::{SEND_IDLE_TIMEOUT, SEND_VERDICT_TIMEOUT};
+use crate::base::limits::{
+    SEND_BARREN_CONNECTIONS, SEND_CUTS_MAX, SEND_GOODBYE_PROBES, SEND_IDLE_TIMEOUT, SEND_VERDICT_TIMEOUT,
+    SUSPECT_STRIKES, SUSPECTS_TOGETHER,
+};
 
 impl Lab {
     /// Serves one connection with some batches of so many records, after which there is no more work.
@@ -125,7 +132,246 @@ fn work_is_a_batch_or_suspects_that_are_due_and_ends_with_the_last_of_both() {
             panic!("suspects")
         };
         assert_eq!(suspects.len(), 1);
+        assert_eq!(lab.sender.shared.telemetry.send.waiting.value(), -1, "it waits no longer");
         assert!(lab.clock.passed() - before >= SEND_IDLE_TIMEOUT, "not before they are due");
         assert!(lab.sender.wait_for_work(&mut lab.backoff).is_none());
+    });
+}
+
+/// A network with one connection, after which the peer refuses.
+#[derive(Debug)]
+struct Single(Mutex<Option<Script>>, Arc<AtomicUsize>);
+
+impl Dial for Single {
+    fn dial(&self, address: &str, _port: u16) -> Result<Box<dyn Wire>, Error> {
+        if let Some(script) = self.0.lock().unwrap().take() {
+            return Ok(Box::new(script));
+        }
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(Error::Connect { peer: address.to_owned(), source: ErrorKind::ConnectionRefused.into() })
+    }
+}
+
+#[test]
+fn the_peer_is_asked_whether_it_accepts_us_if_a_connection_ends_with_something_on_it_before_that_shows() {
+    with_lab(|mut lab| {
+        for (is_sent, asks) in [(false, 0), (true, 1)] {
+            let (script, mut peer) = scripted::tls(&lab.clock, rustls::DEFAULT_VERSIONS, 0);
+            let asked = Arc::new(AtomicUsize::default());
+            peer.network = Network::over(Single(Mutex::new(Some(script)), Arc::clone(&asked)));
+            lab.sender.shared.peer = peer;
+            let shared = lab.sender.shared.clone();
+            let connection = Connection::open(&shared.peer).unwrap();
+            let mut session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+            if is_sent {
+                session.write(vec![lab.batch(1, true)], &shared);
+            }
+            let closed = Err(Error::Closed { peer: "the peer".into(), when: "" });
+            assert!(lab.sender.dissolve(session, closed).is_err());
+            assert_eq!(asked.load(Ordering::Relaxed), asks);
+            assert_eq!(shared.caution().ends(), 0, "it may be our certificate that the peer does not like");
+        }
+        assert_eq!(lab.returned().iter().map(|batch| batch.trial.strikes).collect::<Vec<_>>(), [0]);
+    });
+}
+
+#[test]
+fn a_goodbye_is_asked_for_only_after_some_ends_without_one() {
+    with_lab(|mut lab| {
+        let ends = |lab: &mut Lab, cuts: u32, end: Result<(), Error>| {
+            let shared = lab.sender.shared.clone();
+            *shared.caution() = Caution::default();
+            shared.caution().answered(true);
+            for _ in 0..cuts {
+                shared.caution().answered(false);
+            }
+            lab.next.lock().unwrap().clear();
+            lab.next.lock().unwrap().extend([Conduct::Good; 1 + SEND_GOODBYE_PROBES as usize]);
+            let connection = Connection::open(&shared.peer).unwrap();
+            let session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+            let _ = lab.sender.dissolve(session, end);
+            let forgets = shared.caution().answered(false);
+            (SEND_GOODBYE_PROBES as usize - lab.next.lock().unwrap().len(), forgets)
+        };
+        let cut = || Err(Error::Cut { peer: "the peer".into() });
+        assert_eq!(ends(&mut lab, SEND_CUTS_MAX - 1, cut()), (0, false));
+        assert_eq!(ends(&mut lab, SEND_CUTS_MAX, Ok(())), (0, false));
+        // Over plain TCP, which these connections are, the first one cannot show it.
+        assert_eq!(ends(&mut lab, SEND_CUTS_MAX, cut()), (1, false));
+    });
+}
+
+#[test]
+fn whether_idle_connections_live_is_tried_once_nothing_is_confirmed_any_more() {
+    with_lab(|mut lab| {
+        let tries = |lab: &mut Lab, next: &[Conduct]| {
+            let before = lab.clock.passed();
+            lab.next.lock().unwrap().extend(next);
+            let tried = lab.sender.try_lifetime();
+            assert!(lab.next.lock().unwrap().is_empty(), "nothing was tried");
+            (tried.is_ok(), lab.clock.passed() - before >= SEND_LIFETIME_MIN)
+        };
+        assert_eq!(tries(&mut lab, &[]), (true, false), "there is no reason yet");
+        let barren = |lab: &Lab| {
+            *lab.sender.shared.caution() = Caution::default();
+            (0..SEND_BARREN_CONNECTIONS).for_each(|_| lab.sender.shared.caution().ended(true, clock::now()));
+        };
+        barren(&lab);
+        assert_eq!(tries(&mut lab, &[Conduct::Refuses]), (false, false), "which says nothing");
+        assert!(lab.sender.shared.caution().wants_trial(clock::now()));
+        assert_eq!(tries(&mut lab, &[Conduct::Good]), (true, true));
+        let now = clock::now();
+        assert!(!lab.sender.shared.caution().is_hasty() && !lab.sender.shared.caution().wants_trial(now));
+        barren(&lab);
+        assert_eq!(tries(&mut lab, &[Conduct::EndsAtOnce]), (true, false));
+        assert!(lab.sender.shared.caution().is_hasty());
+        // A session begins with it.
+        barren(&lab);
+        lab.session(&[1], &[Conduct::EndsAtOnce, Conduct::Good]).unwrap();
+    });
+}
+
+#[test]
+fn one_that_stands_by_sends_when_called_and_rests_after_a_time_without_work() {
+    with_lab(|mut lab| {
+        assert_eq!(lab.sender.stand_by(), Ok(()), "one that does not stand by");
+        lab.sender.rest();
+        let (calls, called) = channel::bounded(1);
+        let shared = lab.sender.shared.clone();
+        lab.sender.standby = Some(Standby::new(called));
+        shared.telemetry.leave(&lab.sender.telemetry);
+        assert_eq!(lab.sender.stand_by(), Err(RecvTimeoutError::Timeout));
+        assert_eq!((shared.telemetry.sending(), lab.clock.passed()), (0, SEND_WAIT_SLICE));
+        calls.send(()).unwrap();
+        assert_eq!(lab.sender.stand_by(), Ok(()));
+        assert_eq!(lab.sender.stand_by(), Ok(()), "it is called once");
+        assert_eq!(shared.telemetry.sending(), 1);
+
+        lab.clock.pass(SEND_IDLE_TIMEOUT - Duration::from_millis(1));
+        lab.sender.rest();
+        assert_eq!(shared.telemetry.sending(), 1);
+        lab.clock.pass(Duration::from_millis(1));
+        let connection = Connection::open(&shared.peer).unwrap();
+        let session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+        lab.sender.endings.push_back(Ending::new(session));
+        lab.sender.rest();
+        assert_eq!(shared.telemetry.sending(), 1, "a connection is still left to its peer");
+        lab.sender.endings.clear();
+        lab.sender.rest();
+        assert_eq!(shared.telemetry.sending(), 0);
+        drop(calls);
+        assert!(lab.sender.wait_for_work(&mut lab.backoff).is_none(), "nobody will call");
+    });
+}
+
+#[test]
+fn a_lane_keeps_its_order_and_holds_back_no_other() {
+    with_lab(|mut lab| {
+        let (lane, of_lane) = channel::unbounded();
+        lab.sender.lane = of_lane;
+        let batch = |lab: &Lab, lane, records, strikes| {
+            let mut batch = lab.batch(records, true);
+            (batch.lane, batch.trial.strikes) = (lane, strikes);
+            batch.trial.not_before = (strikes > 0).then(|| clock::now() + SEND_IDLE_TIMEOUT);
+            batch
+        };
+        for (of, records, strikes) in [(1, 1, SUSPECT_STRIKES), (1, 2, 0), (2, 3, 0), (2, 4, 0)] {
+            let kept = batch(&lab, Some(of), records, strikes);
+            lab.sender.kept.push_back(kept);
+        }
+        let take = |lab: &mut Lab| lab.sender.take(SEND_WAIT_SLICE).map(|batch| batch.events);
+        assert_eq!(take(&mut lab), Ok(3), "the first of its lane that is no suspect");
+        let fourth = lab.sender.take(SEND_WAIT_SLICE).unwrap();
+        lab.sender.put_back(fourth);
+        assert_eq!(lab.sender.kept.front().map(|batch| batch.events), Some(4));
+        lane.send(batch(&lab, Some(1), 5, 0)).unwrap();
+        assert_eq!(take(&mut lab), Ok(4));
+        assert_eq!(take(&mut lab), Err(RecvTimeoutError::Timeout), "it must not overtake the suspect");
+        lane.send(batch(&lab, Some(3), 6, 0)).unwrap();
+        assert_eq!(take(&mut lab), Ok(6));
+        lab.work.send(batch(&lab, None, 7, 0)).unwrap();
+        assert_eq!(take(&mut lab), Ok(7));
+        assert_eq!(lab.sender.kept.iter().map(|batch| batch.events).collect::<Vec<_>>(), [1, 2, 5]);
+
+        assert!(!lab.sender.has_due_suspect() && lab.sender.due_suspects().is_empty());
+        lab.clock.pass(SEND_IDLE_TIMEOUT);
+        assert!(lab.sender.has_due_suspect());
+        let due: Vec<_> = lab.sender.due_suspects().iter().map(|batch| batch.events).collect();
+        assert_eq!(due, [1]);
+        assert_eq!(take(&mut lab), Ok(2), "its lane goes on");
+    });
+}
+
+#[test]
+fn suspects_of_different_lanes_share_a_connection_as_far_as_each_may() {
+    with_lab(|mut lab| {
+        let [most, few] = SUSPECTS_TOGETHER;
+        let mut due = |strikes: &[u32]| {
+            for (number, strikes) in strikes.iter().enumerate() {
+                let mut batch = lab.batch(1, true);
+                (batch.lane, batch.trial.strikes) = (Some(number as u64), *strikes);
+                lab.sender.kept.push_back(batch);
+            }
+            let due = lab.sender.due_suspects().len();
+            lab.sender.kept.clear();
+            due
+        };
+        assert_eq!(due(&vec![SUSPECT_STRIKES; most + 5]), most);
+        assert_eq!(due(&[SUSPECT_STRIKES; 3]), 3);
+        let mut mixed = vec![SUSPECT_STRIKES; most];
+        mixed[1] += 1;
+        assert_eq!(due(&mixed), few);
+    });
+}
+
+#[test]
+fn work_is_waited_for_until_a_worker_wakes_it_and_only_where_it_may_be_taken() {
+    with_lab(|mut lab| {
+        let (lane, of_lane) = channel::unbounded();
+        let (wake, woken) = channel::bounded(1);
+        (lab.sender.lane, lab.sender.woken) = (of_lane, woken);
+        let time = Duration::from_secs(7);
+        let wait = |lab: &Lab| {
+            let before = lab.clock.passed();
+            (lab.sender.wait_for_batch(time).map(|batch| batch.events), lab.clock.passed() - before)
+        };
+        let nothing = Err(RecvTimeoutError::Timeout);
+        assert_eq!(wait(&lab), (nothing, time));
+        for (records, to) in [(1, &lab.work), (2, &lane), (3, &lab.sender.returned.0)] {
+            to.send(lab.batch(records, true)).unwrap();
+        }
+        wake.send(()).unwrap();
+        assert_eq!(wait(&lab), (nothing, Duration::ZERO), "a worker has left something to do");
+        for (records, why) in [(3, "what comes back is first"), (2, "its lane"), (1, "what others may take")]
+        {
+            assert_eq!(wait(&lab), (Ok(records), Duration::ZERO), "{why}");
+        }
+        // As many of a lane as it may hold.
+        for _ in 0..BATCHES_HELD_MAX {
+            let held = lab.batch(1, true);
+            lab.sender.kept.push_back(held);
+        }
+        lane.send(lab.batch(4, true)).unwrap();
+        assert_eq!(wait(&lab), (nothing, time));
+        lab.sender.kept.pop_back();
+        assert_eq!(wait(&lab), (Ok(4), Duration::ZERO));
+        drop(lane);
+        assert_eq!(wait(&lab).0, Err(RecvTimeoutError::Disconnected));
+        assert!(lab.sender.has_suspects());
+        lab.sender.kept.clear();
+        assert!(!lab.sender.has_suspects());
+    });
+}
+
+#[test]
+fn what_was_sent_and_returned_is_counted() {
+    with_lab(|mut lab| {
+        lab.sender.shared.caution().accepted();
+        let send = Arc::clone(&lab.sender.shared.telemetry);
+        let before = send.send.waiting.value();
+        lab.session(&[2, 3], &[Conduct::EndsWhenSent]).unwrap_err();
+        assert_eq!(lab.sent().repeated, 5);
+        assert_eq!(send.send.waiting.value() - before, 0, "two went, two came back");
+        assert_eq!(lab.sender.telemetry.unconfirmed.value(), 0);
     });
 }

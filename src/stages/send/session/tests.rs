@@ -20,6 +20,8 @@ use crate::stages::send::sender_testing;
 use crate::stages::send::tls::Certificates;
 use crate::stages::send::wire::Network;
 
+mod steps;
+
 const BATCH: usize = 256 << 10;
 
 /// A peer that reads only when told to, and then to the end.
