@@ -125,7 +125,8 @@ fn of_queue(queue: &Result<Attributes, String>, bucket: &str, age: Duration, ann
     }
     format!(
         "the queue is empty: {perhaps}their messages were taken by another consumer of the queue or by its dead-letter queue, \
-         were purged, or the notification was set up after these objects were written"
+         were purged, or the notification was set up after these objects were written. If the collector's log says that its \
+         ledger could not be written, it may have delivered them all the same"
     )
 }
 

@@ -434,8 +434,8 @@ pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 
 // ---- memory -------------------------------------------------------------------------------------
 
-/// The program itself: code, stacks, TLS state, queues of small things.
-pub const BASE_BYTES: usize = 24 * MIB;
+/// The program itself: code (20 MiB of it are touched in the end), stacks, TLS state, queues of small things.
+pub const BASE_BYTES: usize = 28 * MIB;
 
 /// Useful compressed bytes in flight per fetcher: the part that it reads …
 pub const AHEAD_BYTES_PER_FETCHER: usize = PART_BYTES;
@@ -728,6 +728,8 @@ pub const LEDGER_AGE_MAX: Duration = Duration::from_secs(14 * 24 * 3600);
 pub const LEDGER_BYTES_MAX: u64 = 1024 * MIB as u64;
 /// Rows of one transaction: more would only delay the first.
 pub const LEDGER_GROUP: usize = 1000;
+/// Entries of objects that wait in memory while the file cannot be written. Each takes some 300 bytes, and a long key more.
+pub const LEDGER_LATE_MAX: usize = 20_000;
 /// Rows wait this long for others to share their transaction: at most 20 syncs a second, and short compared with
 /// [`SETTLE_TIME`], which every delivery has waited already.
 pub const LEDGER_GATHER_TIME: Duration = Duration::from_millis(50);

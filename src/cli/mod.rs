@@ -58,6 +58,7 @@ pub use examples::command;
 /// Parses the arguments and runs one command.
 pub fn main() -> ExitCode {
     keep_secrets();
+    signals::outlive_file_limits();
     let code = match parsed() {
         Ok(Arguments { log_format, command }) => {
             log::choose(log_format);

@@ -75,7 +75,8 @@ fn run_loaded(
                     signals.govern(&rested, loaded.config.globals.shutdown_timeout);
                     // The process is alive, and says so.
                     let resting = before.as_ref().map(|before| Arc::new(before.successor(&loaded.config)));
-                    let _status = resting.as_ref().and_then(|telemetry| status(&loaded.config, telemetry));
+                    let _status =
+                        resting.as_ref().and_then(|telemetry| status(&loaded.config, &job, telemetry));
                     rest(backoff.pause(), &rested, manager);
                 }
                 if let Some(next) = reload.next() {
@@ -169,7 +170,7 @@ fn start_after(
         Some(before) => before.successor(config),
         None => Telemetry::of(config, Arc::clone(super::log::notices())),
     });
-    let status = status(config, &telemetry);
+    let status = status(config, job, &telemetry);
     let (outside, mut heart) = (Outside::default(), Heart::new(manager, &telemetry));
     match Pipeline::start_patiently(&outside, config, job, &telemetry, stop, &mut |pulse| heart.beat(pulse)) {
         Ok(pipeline) => Ok(Run { pipeline, _status: status }),
@@ -180,8 +181,10 @@ fn start_after(
     }
 }
 
-fn status(config: &Config, telemetry: &Arc<Telemetry>) -> Option<Status> {
-    let settings = config.globals.status.as_ref()?;
+/// Serves the status page, unless this is a backfill: it would hold the collector's port, so that probes of the collector would be
+/// answered while that is dead.
+fn status(config: &Config, job: &Job, telemetry: &Arc<Telemetry>) -> Option<Status> {
+    let settings = config.globals.status.as_ref().filter(|_| !matches!(job, Job::Backfill(_)))?;
     let started = Status::start(settings, telemetry);
     started.inspect_err(|error| log::error!("the status page cannot be served: {error}")).ok()
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator;
 
 use super::exit::UNDELIVERED;
@@ -34,6 +34,14 @@ struct State {
 impl Default for State {
     fn default() -> State {
         State { stop: Stop::new(), patience: SHUTDOWN_TIMEOUT_DEFAULT, is_stopping: false }
+    }
+}
+
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail with an error, like one to a full disk. The kernel would
+/// end the process otherwise.
+pub fn outlive_file_limits() {
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        log::debug!("a file that exceeds its limit will end the process: {error}");
     }
 }
 

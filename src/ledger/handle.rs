@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::clocks::Clocks;
 use super::in_work::InWork;
+use super::late::Late;
 use super::lock::Lock;
 use super::pause::Pause;
 use super::sent::Waiting;
@@ -36,6 +37,7 @@ pub(super) struct File {
     pub(super) reading: Arc<Health>,
     pub(super) writer: Sender<Command>,
     pub(super) sent: Arc<Waiting>,
+    pub(super) late: Arc<Late>,
     pub(super) clocks: Clocks,
     /// See [`Scope::destinations`].
     pub(super) destinations: String,

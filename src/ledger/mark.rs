@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::limits::POLL_SEEN_MAX;
+
 /// An event that is delivered, and may be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -57,6 +59,21 @@ pub struct Kin {
 }
 
 impl Mark {
+    /// Adds a later mark of the same source: both together are one step.
+    pub fn merge(&mut self, later: Mark) {
+        if self.term != later.term {
+            *self = later;
+            return;
+        }
+        self.checkpoints.retain(|(part, _)| later.checkpoints.iter().all(|(other, _)| other != part));
+        self.checkpoints.extend(later.checkpoints);
+        self.seen.extend(later.seen);
+        self.forget_before = self.forget_before.max(later.forget_before);
+        self.seen.retain(|seen| self.forget_before.is_none_or(|time| seen.time >= time));
+        let surplus = self.seen.len().saturating_sub(POLL_SEEN_MAX);
+        self.seen.drain(..surplus);
+    }
+
     /// True if there is nothing to record.
     pub fn is_empty(&self) -> bool {
         self.checkpoints.is_empty() && self.seen.is_empty() && self.forget_before.is_none()

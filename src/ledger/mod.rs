@@ -12,13 +12,14 @@
 //! ```
 //!
 //! An object's share of its message is resolved only after its delivery is recorded, so that a crash between
-//! confirmation and deletion repeats nothing. The reverse does not hold: an unwritable ledger does not stop delivery,
-//! it only lets a crash repeat more.
+//! confirmation and deletion repeats nothing. The reverse does not hold: an unwritable ledger does not stop delivery.
+//! Its entries wait in memory until they can be written, and a crash before that repeats more.
 
 mod clocks;
 mod entry;
 mod handle;
 mod in_work;
+mod late;
 mod lock;
 mod mark;
 mod open_error;
@@ -48,6 +49,7 @@ impl Ledger {
         let in_work = Arc::new(InWork::default());
         let clocks = Clocks::default();
         let sent = Arc::<sent::Waiting>::default();
+        let late = Arc::<Late>::default();
         let health = |what| {
             let health = Arc::new(Health::dispensable(format!("ledger {}{what}", path.display())));
             telemetry.adopt(&health);
@@ -57,6 +59,8 @@ impl Ledger {
             store,
             in_work: Arc::clone(&in_work),
             sent: Arc::clone(&sent),
+            late: Arc::clone(&late),
+            kept: Kept::default(),
             commands,
             clocks: clocks.clone(),
             health: health(""),
@@ -71,6 +75,7 @@ impl Ledger {
             reading: health(": look-ups"),
             writer,
             sent,
+            late,
             clocks,
             destinations: scope.destinations(),
             thread,
@@ -236,7 +241,7 @@ impl Ledger {
     fn rows(&self, place: &Place) -> Vec<Row> {
         let Some(file) = &self.0.file else { return Vec::new() };
         let rows = file.reader().look_up(|store| store.rows(place));
-        match rows {
+        let written = match rows {
             None => Vec::new(),
             Some(Ok(rows)) => {
                 if file.reading.trouble().is_some() {
@@ -252,7 +257,8 @@ impl Ledger {
                 file.reading.failed(message, false);
                 Vec::new()
             }
-        }
+        };
+        file.late.over(place, written)
     }
 }
 
@@ -292,9 +298,10 @@ use clocks::Clocks;
 pub use handle::Ledger;
 use handle::{File, Inner, Reader};
 use in_work::InWork;
+use late::Late;
 use lock::Lock;
 use pause::Pause;
-use writer::{Command, Writer};
+use writer::{Command, Kept, Writer};
 
 /// The ledger's file in the state directory.
 pub const FILE: &str = "ledger.sqlite3";

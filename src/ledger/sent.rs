@@ -43,15 +43,9 @@ impl Waiting {
     pub fn add(&self, source: &str, tables: &Tables, now: i64) {
         let slot = slot_of(now);
         let mut counts = self.lock();
-        counts.since.get_or_insert_with(clock::now);
         for table in tables.iter() {
-            let mut place = (slot, source.to_owned(), String::from(&*table.name));
-            if counts.by_place.len() >= LEDGER_SENT_WAITING_MAX && !counts.by_place.contains_key(&place) {
-                place.2.clear();
-            }
-            let (events, bytes) = counts.by_place.entry(place).or_default();
-            *events += table.events;
-            *bytes += table.bytes;
+            let place = (slot, source.to_owned(), String::from(&*table.name));
+            counts.add(place, table.events, table.bytes);
         }
     }
 
@@ -66,8 +60,27 @@ impl Waiting {
         taken.into_iter().map(sent).collect()
     }
 
+    /// Takes back counts that could not be written.
+    pub fn give_back(&self, counts: Vec<Sent>) {
+        for Sent { slot, source, table, events, bytes } in counts {
+            self.lock().add((slot, source, table), events, bytes);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts> {
         lock(&self.counts)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, mut place: (i64, String, String), events: u64, bytes: u64) {
+        self.since.get_or_insert_with(clock::now);
+        if self.by_place.len() >= LEDGER_SENT_WAITING_MAX && !self.by_place.contains_key(&place) {
+            place.2.clear();
+        }
+        let (events_before, bytes_before) = self.by_place.entry(place).or_default();
+        *events_before += events;
+        *bytes_before += bytes;
     }
 }
 
@@ -99,5 +112,10 @@ mod tests {
         let counted: Vec<_> = sent.iter().map(|s| (s.slot, s.table.as_str(), s.events, s.bytes)).collect();
         assert_eq!(counted, [(600, "a.b", 4, 40), (900, "a.b", 2, 20)]);
         assert!(waiting.take(false).is_empty());
+        waiting.give_back(sent.clone());
+        waiting.add("1/aws_sqs_vpc", &tables, 899);
+        let mut again = waiting.take(false);
+        again.sort_by_key(|sent| sent.slot);
+        assert_eq!((again[0].events, again[0].bytes, &again[1]), (6, 60, &sent[1]));
     }
 }

@@ -422,7 +422,57 @@ fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     entry.settle(Outcome::Delivered, Some(Ending::Sent));
     assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
     assert_eq!((telemetry.ledger.recorded.value(), telemetry.ledger.unrecorded.value()), (0, 1));
-    assert!(!claimed(&ledger, &object("k", Some("e"))).0.is_delivered());
+    assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered(), "it is known nevertheless");
+}
+
+/// A trigger stands for a full disk: every write fails while it is there.
+#[test]
+fn what_could_not_be_written_is_written_when_it_can_be() {
+    let directory = TempDir::new().unwrap();
+    let telemetry = Arc::new(Telemetry::default());
+    let ledger = Ledger::open(directory.path(), &Scope::default(), &telemetry).unwrap();
+    let other = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    let full = |is_full: bool| {
+        for table in ["objects", "checkpoints", "seen"] {
+            let change = match is_full {
+                true => format!(
+                    "CREATE TRIGGER full_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END"
+                ),
+                false => format!("DROP TRIGGER full_{table}"),
+            };
+            other.execute_batch(&change).unwrap();
+        }
+    };
+    full(true);
+    for key in ["a", "b"] {
+        let (entry, outcome) = claimed(&ledger, &object(key, Some("e")));
+        deliver(undelivered(entry.identify("e", 1, "lines")), 1);
+        entry.settle(Outcome::Delivered, Some(Ending::Sent));
+        assert_eq!(outcome.recv_timeout(PATIENCE), Ok(Outcome::Delivered));
+        assert!(claimed(&ledger, &object(key, Some("e"))).0.is_delivered(), "nothing is collected twice");
+    }
+    let mut tables = Tables::default();
+    tables.add("a.b", 2, 20);
+    ledger.sent("1/aws_sqs_vpc", &tables, 600);
+    for (position, id) in [("1", 1), ("2", 2)] {
+        let checkpoints = vec![("part".to_owned(), position.to_owned())];
+        let seen = vec![Seen { id, time: 5 }];
+        ledger.mark(Mark { source: "1/s/r".into(), checkpoints, seen, ..Mark::default() });
+    }
+    ledger.save(PATIENCE);
+    let trouble = || format!("{:?}", telemetry.parts(Instant::now())).contains("wait in memory");
+    assert!(trouble());
+    assert!(ledger.polled("1/s/r").unwrap().checkpoints.is_empty());
+    full(false);
+    ledger.save(PATIENCE);
+    assert!(!trouble());
+    ledger.close(PATIENCE);
+    let store = Store::open(&directory.path().join(FILE)).unwrap();
+    assert!(store.list(&Filter::default(), 9).unwrap().iter().filter(|row| row.delivered).count() == 2);
+    let polled = ledger.polled("1/s/r").unwrap();
+    assert_eq!((polled.checkpoints["part"].as_str(), polled.seen.len()), ("2", 2));
+    assert_eq!(store.sent(0, i64::MAX).unwrap().iter().map(|sent| sent.events).sum::<u64>(), 2);
+    assert_eq!(telemetry.ledger.recorded.value(), 2 + 1);
 }
 
 #[test]

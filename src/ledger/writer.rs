@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
+use super::late::Late;
 use super::mark::Mark;
 use super::row::Row;
 use super::sent::{REPEATED, Sent, Waiting, seconds, slot_of};
@@ -12,8 +13,8 @@ use crate::ack::Outcome;
 use crate::base::backoff::Backoff;
 use crate::base::limits::{
     LEDGER_AGE_MAX, LEDGER_BUSY_BACKOFF_FIRST, LEDGER_BUSY_BACKOFF_MAX, LEDGER_BUSY_PATIENCE,
-    LEDGER_BYTES_MAX, LEDGER_GATHER_TIME, LEDGER_GROUP, LEDGER_PROGRESS_BATCHES, LEDGER_PROGRESS_INTERVAL,
-    LEDGER_SWEEP_ROWS,
+    LEDGER_BYTES_MAX, LEDGER_GATHER_TIME, LEDGER_GROUP, LEDGER_LATE_MAX, LEDGER_PROGRESS_BATCHES,
+    LEDGER_PROGRESS_INTERVAL, LEDGER_SWEEP_ROWS,
 };
 use crate::base::runtime::channel::{Receiver, RecvTimeoutError, Sender};
 use crate::base::runtime::{clock, disk, thread};
@@ -51,12 +52,22 @@ pub struct Writer {
     pub store: Store,
     pub in_work: Arc<InWork>,
     pub sent: Arc<Waiting>,
+    pub late: Arc<Late>,
+    pub kept: Kept,
     pub commands: Receiver<Command>,
     pub clocks: Clocks,
     pub health: Arc<Health>,
     pub telemetry: Arc<Telemetry>,
     /// The number of repeated events that are already written.
     pub repeated: u64,
+}
+
+/// Other entries that could not be written, until they can be.
+#[derive(Default)]
+pub struct Kept {
+    /// One of each source.
+    marks: Vec<Mark>,
+    acquitted: Vec<Name>,
 }
 
 /// Rows that share a transaction, and the actions after it.
@@ -86,6 +97,8 @@ impl Writer {
             if clock::since(looked) >= LEDGER_PROGRESS_INTERVAL {
                 looked = clock::now();
                 self.record(&self.in_work.unsaved(LEDGER_PROGRESS_BATCHES), false);
+                self.mark(Vec::new());
+                self.acquit(Vec::new());
                 self.sweep(std::mem::take(&mut swept));
             }
             if end {
@@ -113,27 +126,58 @@ impl Writer {
             group.rows.extend(self.in_work.unsaved(1));
         }
         self.record(&group.rows, group.save.is_some());
-        self.mark(&group.marks);
-        self.acquit(&group.acquitted);
+        self.mark(group.marks);
+        self.acquit(group.acquitted);
         drop(group.then);
         let Some((end, done)) = group.save else { return false };
         // The caller may have given up.
         let _ = done.send(());
+        if end {
+            self.tell_of_lost();
+        }
         end
     }
 
-    /// Delivery does not depend on the ledger: unrecorded entries may be repeated after a crash, and are not lost. With
-    /// `all`, counts that could wait are written too.
+    fn tell_of_lost(&self) {
+        let lost = self.late.count() + self.kept.marks.len();
+        if lost > 0 {
+            log::error!(
+                "ledger: {lost} entries could not be written, and are lost with the end of this run. What they are about is sent again if its message comes again or its source is read again, and an audit will call such objects missing. Give the state directory room"
+            );
+        }
+    }
+
+    /// Delivery does not depend on the ledger: entries that cannot be written wait for a time when they can be. After a crash before
+    /// that, what they are about may be sent again. With `all`, counts that could wait are written too.
     fn record(&mut self, rows: &[Row], all: bool) {
         let mut sent = self.sent.take(rows.is_empty() && !all);
-        if rows.is_empty() && sent.is_empty() {
+        if rows.is_empty() && sent.is_empty() && self.late.count() == 0 {
             return;
         }
         let now = self.clocks.now(machine_time());
         sent.extend(self.newly_repeated(now));
         let rows: Vec<Row> = rows.iter().map(|row| Row { at: now, ..row.clone() }).collect();
-        let written = patiently(&self.health, || self.store.record(&rows, &sent));
-        self.report(written, rows.len());
+        let written =
+            self.record_late().and_then(|()| patiently(&self.health, || self.store.record(&rows, &sent)));
+        let (is_written, entries) = (written.is_ok(), rows.len());
+        let dropped = if is_written { 0 } else { self.late.add(rows) };
+        if !is_written {
+            self.sent.give_back(sent);
+        }
+        self.report(written, entries, dropped);
+    }
+
+    /// Records the entries that could not be written before.
+    fn record_late(&mut self) -> rusqlite::Result<()> {
+        loop {
+            let rows = self.late.some(LEDGER_GROUP);
+            if rows.is_empty() {
+                return Ok(());
+            }
+            patiently(&self.health, || self.store.record(&rows, &[]))?;
+            self.late.written(&rows);
+            self.telemetry.ledger.recorded.add(rows.len() as u64);
+        }
     }
 
     /// Events that were sent again since the last call.
@@ -144,25 +188,40 @@ impl Writer {
         (events > 0).then(|| Sent { slot: slot_of(now), source, table, events, bytes: 0 })
     }
 
-    /// Records marks of polled sources.
-    fn mark(&mut self, marks: &[Mark]) {
-        if marks.is_empty() {
+    /// Records marks of polled sources, after those that could not be written before.
+    fn mark(&mut self, marks: Vec<Mark>) {
+        let entries = marks.len();
+        for mark in marks {
+            match self.kept.marks.iter_mut().find(|kept| kept.source == mark.source) {
+                Some(kept) => kept.merge(mark),
+                None => self.kept.marks.push(mark),
+            }
+        }
+        if self.kept.marks.is_empty() {
             return;
         }
         let now = self.clocks.now(machine_time());
-        let written = patiently(&self.health, || self.store.mark(marks, now));
-        self.report(written, marks.len());
+        let written = patiently(&self.health, || self.store.mark(&self.kept.marks, now));
+        let entries = match written {
+            Ok(()) => entries.max(self.kept.marks.drain(..).count()),
+            Err(_) => entries,
+        };
+        self.report(written, entries, 0);
     }
 
-    fn acquit(&mut self, names: &[Name]) {
-        for name in names {
+    fn acquit(&mut self, names: Vec<Name>) {
+        self.kept.acquitted.extend(names);
+        while let Some(name) = self.kept.acquitted.last() {
             if let Err(error) = patiently(&self.health, || self.store.acquit(&name.place)) {
-                log::debug!("ledger: a suspect cannot be cleared: {error}");
+                log::debug!("ledger: a suspect cannot be cleared now: {error}");
+                return;
             }
+            self.kept.acquitted.pop();
         }
     }
 
-    fn report(&self, written: rusqlite::Result<()>, entries: usize) {
+    /// Notes the result of a write; `dropped` entries do not wait for another one.
+    fn report(&self, written: rusqlite::Result<()>, entries: usize, dropped: usize) {
         let counts = &self.telemetry.ledger;
         match written {
             Ok(()) => {
@@ -171,8 +230,15 @@ impl Writer {
             }
             Err(error) => {
                 counts.unrecorded.add(entries as u64);
+                let rest = if dropped > 0 {
+                    format!(
+                        "More than {LEDGER_LATE_MAX} wait, so that others are dropped: an audit will call their objects missing"
+                    )
+                } else {
+                    "After a crash before that, what they are about may be sent again".to_owned()
+                };
                 self.health.failed(
-                    format!("cannot be written: {error}. Delivery continues unrecorded: after a crash, objects in progress are sent again from their start"),
+                    format!("cannot be written: {error}. Delivery continues, and entries wait in memory until they can be written. {rest}"),
                     false,
                 );
             }
@@ -256,6 +322,8 @@ mod tests {
             store: Store::open(&directory.path().join("ledger")).unwrap(),
             in_work: Arc::default(),
             sent: Arc::default(),
+            late: Arc::default(),
+            kept: Kept::default(),
             commands: unbounded().1,
             clocks: Clocks::default(),
             health: Arc::new(Health::new("ledger")),
@@ -328,7 +396,7 @@ mod tests {
             Name::new(Place { input: "1".into(), bucket: "b".into(), key: "k".into() }, Identity::default());
         writer.store.suspect(std::slice::from_ref(&name), "run", 0).unwrap();
         assert!(writer.store.is_suspect(&name.place).unwrap());
-        writer.acquit(std::slice::from_ref(&name));
+        writer.acquit(vec![name.clone()]);
         assert!(!writer.store.is_suspect(&name.place).unwrap());
     }
 

@@ -59,6 +59,22 @@ fn the_state_is_its_users_alone() {
     lab.expect_delivered(&all_frames(&objects));
 }
 
+/// The kernel ends a process that writes beyond the limit, unless it handles the signal.
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_disk_and_no_end() {
+    let lab = Lab::new("ledger-file-limit");
+    let objects: Vec<_> = (0..200).map(|i| feeds::vpc(&format!("l{i}"), 5)).collect();
+    let config = lab.config(json!({"aws_sqs_vpc": {}}));
+    lab.put_and_announce(&objects);
+    let limited = ["bash", "-c", "ulimit -f 100; exec \"$@\"", "bash"];
+    let ended = lab.run_under(&limited, &config, &["--drain"]).end(PATIENCE);
+    assert_eq!(ended.code, Some(0), "log:\n{}", ended.log);
+    assert!(ended.log.contains("entries wait in memory until they can be written"), "log:\n{}", ended.log);
+    assert!(ended.log.contains("are lost with the end of this run"), "log:\n{}", ended.log);
+    assert!(lab.queue.is_empty());
+    lab.expect_delivered(&all_frames(&objects));
+}
+
 #[test]
 fn a_message_that_names_an_object_twice_without_an_etag_is_settled_at_once() {
     let lab = Lab::new("ledger-no-etag");
