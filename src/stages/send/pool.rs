@@ -419,10 +419,12 @@ mod tests {
 
     use super::*;
     use crate::base::buffers::Buffer;
+    use crate::base::limits::{SEND_BACKLOG_TIME, SEND_BARREN_CONNECTIONS};
     use crate::base::runtime::channel::Receiver;
     use crate::base::testing::refusing;
     use crate::decode::{Newlines, Record};
     use crate::settings::{Confirmation, Rates};
+    use crate::stages::send::caution::Caution;
 
     /// Senders without threads, and what they would send.
     fn senders(room: usize) -> (Senders, Receiver<Batch>) {
@@ -512,6 +514,80 @@ mod tests {
         let error = probe(&output(Destination::Tcp { address: "127.0.0.1".into(), port })).unwrap_err();
         assert!(error.starts_with(&format!("cannot connect to 127.0.0.1:{port}")), "{error}");
         assert_eq!(probe(&output(Destination::Console)), Ok(None));
+    }
+
+    fn pool(output: &Output) -> (Pool, Outputs) {
+        let mut telemetry = Telemetry::default();
+        telemetry.outputs.push(Arc::new(telemetry::Output::new("devo_1", "devo:1".into())));
+        let settings = PoolSettings {
+            window_bytes: 1 << 20,
+            telemetry: Arc::new(telemetry),
+            network: Network::default(),
+            abort: Stop::new(),
+        };
+        Pool::start(std::slice::from_ref(output), &settings).unwrap()
+    }
+
+    fn end((pool, outputs): (Pool, Outputs)) {
+        drop(outputs);
+        while !pool.senders().has_ended() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_output_has_its_senders_and_some_that_stand_by() {
+        let tcp = Destination::Tcp { address: "127.0.0.1".into(), port: 1 };
+        for spares in [2, 0] {
+            let (pool, outputs) = pool(&Output { senders: 3, spares, ..output(tcp.clone()) });
+            let Way::Plain(senders) = &outputs.0[0] else { panic!("nothing is compressed") };
+            assert_eq!((senders.desks.len(), senders.lanes.len()), (3 + spares, 3));
+            assert_eq!((senders.standby.is_some(), senders.telemetry.sending()), (spares > 0, 3));
+            end((pool, outputs));
+        }
+    }
+
+    #[test]
+    fn one_that_stands_by_is_called_when_workers_have_waited_for_long() {
+        let (mut senders, _batches) = senders(1);
+        let (calls, called) = channel::bounded(1);
+        let peer = Peer {
+            address: "127.0.0.1".into(),
+            port: 1,
+            tls: None,
+            network: Network::default(),
+            needs_fin: Arc::default(),
+        };
+        let shared = SharedOutput {
+            peer,
+            throttle: Arc::new(Mutex::new(Throttle::new(Rates::default(), clock::now()))),
+            confirmation: Confirmation::default(),
+            window_bytes: 1,
+            records_max: 1,
+            gzip: None,
+            caution: Arc::default(),
+            backlog: Arc::default(),
+            telemetry: Arc::clone(&senders.telemetry),
+            abort: Stop::new(),
+        };
+        senders.standby = Some(Box::new(Calls { shared: shared.clone(), calls }));
+        senders.call(SEND_BACKLOG_TIME / 2);
+        assert!(called.try_recv().is_err());
+        shared.has_other_limit();
+        senders.call(2 * SEND_BACKLOG_TIME);
+        assert!(called.try_recv().is_ok());
+        // Not while another thing is the limit.
+        shared.caution().crowded(clock::now());
+        assert!(!shared.needs_sender(2 * SEND_BACKLOG_TIME));
+        *shared.caution() = Caution::default();
+        (0..SEND_BARREN_CONNECTIONS).for_each(|_| shared.caution().ended(true, clock::now()));
+        assert!(!shared.needs_sender(2 * SEND_BACKLOG_TIME));
+        *shared.caution() = Caution::default();
+        assert!(shared.needs_sender(2 * SEND_BACKLOG_TIME));
+        assert!(!shared.needs_sender(SEND_BACKLOG_TIME / 2));
+        std::thread::sleep(SEND_BACKLOG_TIME / 2);
+        shared.has_other_limit();
+        assert!(!shared.needs_sender(SEND_BACKLOG_TIME - Duration::from_millis(1)), "it begins again");
     }
 
     #[cfg(feature = "lab")]

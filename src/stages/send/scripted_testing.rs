@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ pub struct State {
     pub answers: bool,
     incoming: VecDeque<u8>,
     has_ended: bool,
+    after_ours: Vec<Act>,
     /// When our FIN came.
     fin: Option<Duration>,
     pub waits: Vec<PollFlags>,
@@ -98,6 +100,11 @@ impl Script {
     pub fn now(&self, act: Act) {
         let now = lock(&self.0).clock.passed();
         self.then(now, act);
+    }
+
+    /// Acts that follow our close_notify or FIN at once.
+    pub fn after_ours(&self, acts: impl IntoIterator<Item = Act>) {
+        lock(&self.0).after_ours = acts.into_iter().collect();
     }
 
     pub fn fin(&self) -> Option<Duration> {
@@ -125,6 +132,12 @@ impl State {
             }
             self.say();
         }
+    }
+
+    fn answer_ours(&mut self) {
+        let now = self.clock.passed();
+        self.acts.extend(std::mem::take(&mut self.after_ours).into_iter().map(|act| (now, act)));
+        self.acts.make_contiguous().sort_by_key(|(at, _)| *at);
     }
 
     fn tls(&mut self) -> &mut ServerConnection {
@@ -174,7 +187,9 @@ impl Write for Script {
             let mut wire = &bytes[..taken];
             while !wire.is_empty() {
                 state.tls().read_tls(&mut wire).unwrap();
-                state.tls().process_new_packets().unwrap();
+                if state.tls().process_new_packets().unwrap().peer_has_closed() {
+                    state.answer_ours();
+                }
                 let _ = state.tls().reader().read_to_end(&mut Vec::new());
             }
             state.say();
@@ -205,6 +220,7 @@ impl Wire for Script {
         let now = state.clock.passed();
         assert!(state.fin.replace(now).is_none(), "only one FIN is sent");
         state.has_ended |= state.conduct == Conduct::Good;
+        state.answer_ours();
         Ok(())
     }
 
@@ -265,6 +281,30 @@ impl Dial for Connections {
     }
 }
 
+/// A network with these connections in turn, after which the peer refuses, and the number of its refusals.
+#[derive(Debug, Clone, Default)]
+pub struct Series(pub Arc<Mutex<VecDeque<Script>>>, pub Arc<AtomicUsize>);
+
+impl Series {
+    pub fn of(scripts: impl IntoIterator<Item = Script>) -> Series {
+        Series(Arc::new(Mutex::new(scripts.into_iter().collect())), Arc::default())
+    }
+
+    pub fn refused(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+impl Dial for Series {
+    fn dial(&self, address: &str, _port: u16) -> Result<Box<dyn Wire>, Error> {
+        if let Some(script) = lock(&self.0).pop_front() {
+            return Ok(Box::new(script));
+        }
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(Error::Connect { peer: address.to_owned(), source: ErrorKind::ConnectionRefused.into() })
+    }
+}
+
 pub fn script(clock: &Arc<Still>, tls: Option<ServerConnection>) -> Script {
     let (clock, answers) = (Arc::clone(clock), tls.is_some());
     Script(Arc::new(Mutex::new(State {
@@ -281,6 +321,7 @@ pub fn script(clock: &Arc<Still>, tls: Option<ServerConnection>) -> Script {
         answers,
         incoming: VecDeque::new(),
         has_ended: false,
+        after_ours: Vec::new(),
         fin: None,
         waits: Vec::new(),
     })))
@@ -303,15 +344,35 @@ pub fn tls(
     versions: &[&'static rustls::SupportedProtocolVersion],
     tickets: usize,
 ) -> (Script, Peer) {
+    let (mut scripts, peer) = several(clock, versions, tickets, 1);
+    let script = scripts.remove(0);
+    let network = Network::over(Dialled(script.clone()));
+    (script, Peer { network, ..peer })
+}
+
+/// The same for this many connections.
+pub fn several(
+    clock: &Arc<Still>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    tickets: usize,
+    count: usize,
+) -> (Vec<Script>, Peer) {
     let pki = Pki::generate().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let files = pki.write_client_files(directory.path()).unwrap().into();
     let mut config = pki.server_config_of(versions, pki.verifier().unwrap()).unwrap();
     config.send_tls13_tickets = tickets;
-    let script = script(clock, Some(ServerConnection::new(Arc::new(config)).unwrap()));
-    script.now(Act::Room(ALL));
-    let peer = peer(&script, Some(Certificates::read(&files).unwrap()));
-    (script, peer)
+    let config = Arc::new(config);
+    let connection = || {
+        let script = script(clock, Some(ServerConnection::new(Arc::clone(&config)).unwrap()));
+        script.now(Act::Room(ALL));
+        script
+    };
+    let scripts: Vec<Script> = (0..count).map(|_| connection()).collect();
+    let network = Network::over(Series::of(scripts.clone()));
+    let tls = Some(Certificates::read(&files).unwrap());
+    let peer = Peer { address: "localhost".into(), port: 443, tls, network, needs_fin: Arc::default() };
+    (scripts, peer)
 }
 
 /// A connection over TLS 1.3 whose peer has accepted us.

@@ -68,7 +68,7 @@ mod tests {
         assert!(!standby.rests(start + SEND_IDLE_TIMEOUT / 2) && standby.is_called());
         standby.works(start + SEND_IDLE_TIMEOUT / 2);
         assert!(!standby.rests(start + SEND_IDLE_TIMEOUT), "it has worked meanwhile");
-        assert!(standby.rests(start + SEND_IDLE_TIMEOUT * 2) && !standby.is_called());
+        assert!(standby.rests(start + SEND_IDLE_TIMEOUT * 3 / 2) && !standby.is_called());
         assert!(!standby.rests(start + SEND_IDLE_TIMEOUT * 3), "it does so once");
         drop(calls);
         assert_eq!(standby.wait(), Err(RecvTimeoutError::Disconnected));

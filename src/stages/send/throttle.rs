@@ -105,6 +105,9 @@ mod tests {
         let mut throttle = events(10, now);
         throttle.take(50, 0, now);
         assert_eq!(throttle.long_pause(now), None);
+        let mut just = events(10, now);
+        just.take(300 + 10, 0, now);
+        assert_eq!(just.long_pause(now + Duration::from_secs(1)), Some(LONG_PAUSE));
         throttle.take(5000, 0, now);
         assert!(throttle.long_pause(now).is_some_and(|pause| pause >= Duration::from_secs(500)));
         assert_eq!(throttle.long_pause(now), None);

@@ -187,3 +187,7 @@ fn is_left_open(shared: &SharedOutput) -> bool {
         Err(error) => matches!(error, Error::Unanswered { .. }),
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "lab")]
+mod tests;

@@ -182,6 +182,41 @@ mod tests {
     }
 
     #[test]
+    fn it_knows_what_is_special_about_its_batches() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        assert!(!window.has_lanes() && !window.has_strikes() && window.written_after().is_none());
+        window.push(batch(1), 1, start);
+        assert!(!window.has_lanes() && !window.has_strikes());
+        assert_eq!(window.written_after(), Some(0));
+        let (mut struck, mut of_lane) = (batch(1), batch(1));
+        struck.trial.strikes = 1;
+        struck.trial.written_after = 7;
+        window.push(struck, 2, start);
+        assert!(!window.has_lanes() && window.has_strikes());
+        assert_eq!(window.written_after(), Some(7));
+        of_lane.lane = Some(0);
+        window.push(of_lane, 3, start);
+        assert!(window.has_lanes());
+    }
+
+    #[test]
+    fn everything_is_outlived_with_the_last_of_it() {
+        let (mut window, start) = (Window::default(), Instant::now());
+        assert!(window.is_outlived(start, SETTLE_TIME));
+        window.push(batch(10), 10, start);
+        window.push(batch(10), 20, start);
+        window.acknowledge(10, start);
+        assert!(!window.is_outlived(start + SETTLE_TIME, SETTLE_TIME));
+        let later = start + Duration::from_secs(1);
+        window.acknowledge(20, later);
+        assert!(!window.is_outlived(later + SETTLE_TIME - Duration::from_millis(1), SETTLE_TIME));
+        assert!(window.is_outlived(later + SETTLE_TIME, SETTLE_TIME));
+        window.push(batch(10), 30, later);
+        window.acknowledge(20, later + SETTLE_TIME);
+        assert_eq!(window.waiting_since(), Some(later), "no new byte is no progress");
+    }
+
+    #[test]
     fn it_says_since_when_the_peer_owes_an_acknowledgement() {
         let (mut window, start) = (Window::default(), Instant::now());
         let later = start + Duration::from_secs(1);

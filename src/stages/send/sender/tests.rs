@@ -1,13 +1,10 @@
 //! A sender's steps, on a clock that only waiting moves.
 
-use std::io::ErrorKind;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::super::scripted_testing::{self as scripted, Conduct, Script};
+use super::super::scripted_testing::{self as scripted, Conduct, Series};
 use super::super::sender_testing::{Lab, with_lab};
-use super::super::wire::{Dial, Network, Wire};
+use super::super::wire::Network;
 use super::*;
 use crate::ack::Outcome;
 use crate::base::limits::{
@@ -138,27 +135,13 @@ fn work_is_a_batch_or_suspects_that_are_due_and_ends_with_the_last_of_both() {
     });
 }
 
-/// A network with one connection, after which the peer refuses.
-#[derive(Debug)]
-struct Single(Mutex<Option<Script>>, Arc<AtomicUsize>);
-
-impl Dial for Single {
-    fn dial(&self, address: &str, _port: u16) -> Result<Box<dyn Wire>, Error> {
-        if let Some(script) = self.0.lock().unwrap().take() {
-            return Ok(Box::new(script));
-        }
-        self.1.fetch_add(1, Ordering::Relaxed);
-        Err(Error::Connect { peer: address.to_owned(), source: ErrorKind::ConnectionRefused.into() })
-    }
-}
-
 #[test]
 fn the_peer_is_asked_whether_it_accepts_us_if_a_connection_ends_with_something_on_it_before_that_shows() {
     with_lab(|mut lab| {
         for (is_sent, asks) in [(false, 0), (true, 1)] {
             let (script, mut peer) = scripted::tls(&lab.clock, rustls::DEFAULT_VERSIONS, 0);
-            let asked = Arc::new(AtomicUsize::default());
-            peer.network = Network::over(Single(Mutex::new(Some(script)), Arc::clone(&asked)));
+            let series = Series::of([script]);
+            peer.network = Network::over(series.clone());
             lab.sender.shared.peer = peer;
             let shared = lab.sender.shared.clone();
             let connection = Connection::open(&shared.peer).unwrap();
@@ -168,7 +151,7 @@ fn the_peer_is_asked_whether_it_accepts_us_if_a_connection_ends_with_something_o
             }
             let closed = Err(Error::Closed { peer: "the peer".into(), when: "" });
             assert!(lab.sender.dissolve(session, closed).is_err());
-            assert_eq!(asked.load(Ordering::Relaxed), asks);
+            assert_eq!(series.refused(), asks);
             assert_eq!(shared.caution().ends(), 0, "it may be our certificate that the peer does not like");
         }
         assert_eq!(lab.returned().iter().map(|batch| batch.trial.strikes).collect::<Vec<_>>(), [0]);
