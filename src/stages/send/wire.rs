@@ -176,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_tells_what_its_peer_has_not_acknowledged_and_waits_for_as_long_as_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let network = Network::default();
+        let mut wire = network.dial("127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+        assert_eq!(wire.unacknowledged().unwrap(), 0);
+        // Nobody reads: the peer's buffer fills, then ours.
+        while wire.write(&[0; 1 << 16]).is_ok() {}
+        assert!(wire.unacknowledged().unwrap() > 0);
+        let (began, time) = (std::time::Instant::now(), Duration::from_millis(30));
+        wire.wait(PollFlags::IN, time).unwrap();
+        assert!(began.elapsed() >= time);
+    }
+
+    #[test]
     fn only_the_sender_decides_when_a_slow_peer_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

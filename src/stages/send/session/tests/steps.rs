@@ -11,6 +11,7 @@ use crate::base::limits::{
 use crate::base::locks::lock;
 use crate::base::runtime::still::Still;
 use crate::settings::{Confirmation, Rates};
+use crate::stages::send::ending::Ending;
 use crate::stages::send::scripted_testing::{self as scripted, Act, Script, plain, secure, tls};
 use crate::stages::send::sender_testing;
 use crate::stages::send::throttle::Throttle;
@@ -313,6 +314,31 @@ fn an_orderly_end_confirms_the_rest() {
         assert!(lab.session.try_end(&lab.shared).unwrap());
         assert_eq!(lab.settled.1.try_recv(), Ok(Outcome::Delivered));
         assert!(lab.shared.caution().has_answered());
+    });
+}
+
+#[test]
+fn a_connection_that_is_left_to_its_peer_is_ended_once_it_has_lived_for_long_enough() {
+    Still::run(|clock| {
+        let mut lab = Lab::proven(&clock, Confirmation::Close);
+        lab.script.after_ours([Act::Goodbye, Act::End]);
+        lab.write(10);
+        lab.acknowledge();
+        lab.attend();
+        let Lab { script, shared, session, settled, .. } = lab;
+        script.now(Act::Acknowledge(u64::MAX / 2));
+        let written = script.state().written.len();
+        let mut ending = Ending::new(session);
+        clock.pass(SETTLE_TIME - MOMENT);
+        assert!(!ending.step(&shared).unwrap());
+        assert_eq!(script.state().written.len(), written);
+        clock.pass(MOMENT);
+        assert!(!ending.step(&shared).unwrap());
+        assert!(script.state().written.len() > written, "our close_notify");
+        assert!(!ending.step(&shared).unwrap());
+        clock.pass(SEND_RESET_TIMEOUT);
+        assert!(ending.step(&shared).unwrap());
+        assert_eq!(settled.1.try_recv(), Ok(Outcome::Delivered));
     });
 }
 
