@@ -18,6 +18,7 @@ use crate::base::limits::SHOWN_ENTRIES_MAX;
 use crate::base::naming::is_under;
 use crate::base::out::Out;
 use crate::base::stop::Stop;
+use crate::base::text::address;
 use crate::config::{self, Environment};
 use crate::fleet::Table;
 use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect};
@@ -287,9 +288,9 @@ fn when(at: i64) -> String {
     Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
-/// Escapes control characters, since others choose the keys.
+/// The object's address, as it can be pasted.
 fn object(row: &Row) -> String {
-    format!("s3://{}/{}", row.place.bucket.escape_debug(), row.place.key.escape_debug())
+    address(&row.place.bucket, &row.place.key)
 }
 
 fn identity(row: &Row) -> String {
@@ -329,6 +330,6 @@ mod tests {
         let text = table(&[row]);
         let line = text.lines().last().unwrap_or_default();
         let cells: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(cells, ["1970-01-01T00:00:00Z", "1", "s3://b/k\\u{1b}[2J", "e1", "42", "records"]);
+        assert_eq!(cells, ["1970-01-01T00:00:00Z", "1", "$'s3://b/k\\033[2J'", "e1", "42", "records"]);
     }
 }
