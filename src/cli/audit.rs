@@ -153,6 +153,8 @@ fn code(report: &Report, devo: Option<Option<bool>>) -> u8 {
 }
 
 impl Options {
+        // Shown in full: a fraction of a second would only be noise.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     fn window(&self, now: Timestamp) -> Result<Window, String> {
         let timestamp = |time: SystemTime| Timestamp::try_from(time).map_err(|error| error.to_string());
         let ago =
@@ -483,6 +485,30 @@ fn plan(bucket: &str) -> Plan {
         service: String::new(),
     }
 }
+
+    #[test]
+    fn times_of_the_window_are_whole_seconds() {
+        let now: Timestamp = "2026-12-01T16:21:30.370549804Z".parse().unwrap();
+        let from = |text: &str| Some(SystemTime::from(text.parse::<Timestamp>().unwrap()));
+        let options = |from, to| Options {
+            config: PathBuf::new(),
+            input: None,
+            from,
+            to,
+            bucket: Vec::new(),
+            ledger: Vec::new(),
+            inventory: None,
+            devo: false,
+            fix: false,
+            json: false,
+        };
+        let usual = options(None, None).window(now).unwrap();
+        assert_eq!(usual.to.to_string(), "2026-12-01T15:51:30Z");
+        let cut = options(None, from("2027-01-01T00:00:00Z")).window(now).unwrap();
+        assert_eq!(cut.to.to_string(), "2026-12-01T16:21:30Z");
+        let empty = options(from("2026-12-01T16:00:00Z"), None).window(now).map(drop).unwrap_err();
+        assert!(empty.contains("to 2026-12-01T15:51:30Z is empty"), "{empty}");
+    }
 
 #[cfg(test)]
 mod tests {
