@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
 use super::mark::Mark;
+use super::open_error::told;
 use super::row::Row;
 use super::sent::{REPEATED, Sent, Waiting, seconds, slot_of};
 use super::store::{Store, is_busy};
@@ -172,7 +173,7 @@ impl Writer {
             Err(error) => {
                 counts.unrecorded.add(entries as u64);
                 self.health.failed(
-                    format!("cannot be written: {error}. Delivery continues unrecorded: after a crash, objects in progress are sent again from their start"),
+                    format!("cannot be written: {}. Delivery continues unrecorded: after a crash, objects in progress are sent again from their start", told(&error)),
                     false,
                 );
             }
