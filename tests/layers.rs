@@ -602,7 +602,8 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
         let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
         (file, code)
     };
-    files.into_iter().filter(|file| !file.ends_with("tests.rs")).map(text).collect()
+    let is_of_tests = |file: &PathBuf| file.ends_with("tests.rs") || file.iter().any(|part| part == "tests");
+    files.into_iter().filter(|file| !is_of_tests(file)).map(text).collect()
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {

@@ -26,6 +26,7 @@ mod base {
     pub mod naming;
     pub mod object;
     pub mod stop;
+    pub mod text;
 
     pub mod locks {
         use std::sync::{LockResult, PoisonError};

@@ -12,16 +12,16 @@ use libfuzzer_sys::fuzz_target;
 /// Sound files around each group of places; `%` stands for one of them, and `@` in it for the value.
 const FILES: &[(&str, &[&str])] = &[
     (
-        "outputs: {o: {type: console}}\ninputs: {sqs_collector: {id: '1', base_url: 'https://sqs.eu-west-1.amazonaws.com/1/q', services: {aws_sqs_vpc: {}}}}\nglobals: {%}\n",
+        "outputs: {o: {type: console}}\ninputs: {sqs_collector: {id: '1', base_url: 'https://sqs.eu-west-1.amazonaws.com/111111111111/q', services: {aws_sqs_vpc: {}}}}\nglobals: {%}\n",
         GLOBALS,
     ),
     (
-        "inputs: {sqs_collector: {id: '1', base_url: 'https://sqs.eu-west-1.amazonaws.com/1/q', services: {aws_sqs_vpc: {}}}}\noutputs: {o: {%}}\n",
+        "inputs: {sqs_collector: {id: '1', base_url: 'https://sqs.eu-west-1.amazonaws.com/111111111111/q', services: {aws_sqs_vpc: {}}}}\noutputs: {o: {%}}\n",
         OUTPUT,
     ),
     ("outputs: {o: {type: console}}\ninputs: {sqs_collector: {id: '1', %}}\n", INPUT),
     (
-        "outputs: {o: {type: console}}\ninputs: {sqs_collector: {id: '1', base_url: 'https://sqs.eu-west-1.amazonaws.com/1/q', services: {own: {routing_template: my.app.a.b, %}}}}\n",
+        "outputs: {o: {type: console}}\ninputs: {sqs_collector: {id: '1', base_url: 'https://sqs.eu-west-1.amazonaws.com/111111111111/q', services: {own: {routing_template: my.app.a.b, %}}}}\n",
         SERVICE,
     ),
     ("outputs: {o: {type: console}}\ninputs: {aws: {id: '1', %}}\n", AWS),

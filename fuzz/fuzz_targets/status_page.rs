@@ -12,7 +12,7 @@ use aws_to_devo::telemetry::Telemetry;
 use libfuzzer_sys::fuzz_target;
 
 const CONFIGURATION: &str = "outputs: {o: {type: console}}\ninputs: {sqs_collector: {id: '1', \
-                             base_url: 'https://sqs.eu-west-1.amazonaws.com/1/q', services: {aws_sqs_vpc: {}}}}\n";
+                             base_url: 'https://sqs.eu-west-1.amazonaws.com/111111111111/q', services: {aws_sqs_vpc: {}}}}\n";
 
 static SITE: LazyLock<Site> = LazyLock::new(|| {
     let loaded = config::parse(CONFIGURATION, Path::new(""), &Environment::here()).expect("a configuration");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::report::Missing;
 use crate::aws::notification::Notification;
 use crate::aws::{Attributes, S3, Sqs};
-use crate::base::text::span;
+use crate::base::text::{one_line, span};
 
 /// Facts about a bucket with missing objects, and about the queue that should have announced them.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub fn probable(facts: &Facts) -> String {
 
 /// Returns None if the bucket announces the key to the queue.
 fn of_notification(notification: &Notification, bucket: &str, key: &str, queue: &str) -> Option<String> {
-    let key_shown = key.escape_debug();
+    let key_shown = one_line(key);
     let announcing = || notification.rules.iter().filter(|rule| rule.announces(key));
     // A queue with an unknown ARN may be any of them.
     if announcing().any(|rule| rule.target == queue || queue.is_empty()) {

@@ -192,11 +192,11 @@ mod tests {
     const CONFIG: &str = r#"
           sqs_collector:
             id: "1"
-            base_url: https://sqs.us-east-1.amazonaws.com/1/q
+            base_url: https://sqs.us-east-1.amazonaws.com/111111111111/q
             services: {aws_sqs_cloudtrail: {}, aws_sqs_vpc: {}}
           sqs_collector_2:
             id: "2"
-            base_url: https://sqs.us-east-1.amazonaws.com/1/r
+            base_url: https://sqs.us-east-1.amazonaws.com/111111111111/r
             services: {aws_sqs_vpc: {}}"#;
 
     #[derive(Default)]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::judge::{Class, Judged};
 use super::walk::{Timed, Window};
 use crate::aws::Listed;
+use crate::base::text::address;
 use crate::telemetry::size;
 
 /// The maximum number of missing objects in a report for people.
@@ -78,9 +79,9 @@ fn second_of(time: SystemTime) -> i64 {
 }
 
 impl std::fmt::Display for Missing {
-    /// Control characters are escaped, because others choose the keys.
+    /// Formats the address, as it can be pasted.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
+        f.write_str(&address(&self.bucket, &self.key))
     }
 }
 
@@ -124,7 +125,7 @@ impl Report {
         let counts = self.hours.entry((*input, service.clone(), hour)).or_default();
         counts[place(*class)].add(timed.listed.size);
         if !reason.is_empty() && *class != Class::Missing {
-            let example = || format!("s3://{}/{}", bucket.escape_debug(), timed.listed.key.escape_debug());
+            let example = || address(bucket, &timed.listed.key);
             let key = (*input, service.clone(), *class, reason.clone());
             let new = || Reason { counts: Counts::default(), example: example() };
             self.reasons.entry(key).or_insert_with(new).counts.add(timed.listed.size);

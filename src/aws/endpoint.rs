@@ -182,6 +182,11 @@ pub fn is_of_aws(origin: &str, region: &str) -> bool {
     partition_row(region).domains().any(|domain| is_below(host, domain))
 }
 
+/// True for a host of AWS's in any partition.
+pub fn is_on_aws(host: &str) -> bool {
+    PARTITIONS.iter().flat_map(Partition::domains).any(|domain| is_below(host, domain))
+}
+
 fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
@@ -190,8 +195,7 @@ fn is_below(host: &str, domain: &str) -> bool {
 /// `eu-west-1.queue.amazonaws.com`.
 pub fn region_of(address: &str) -> Option<&str> {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
-    let is_of_aws = PARTITIONS.iter().flat_map(Partition::domains).any(|domain| is_below(host, domain));
-    host.split('.').rev().find(|label| is_of_aws && is_region(label))
+    host.split('.').rev().find(|label| is_on_aws(host) && is_region(label))
 }
 
 /// The signature omits a default port, so the Host header must too.

@@ -1,6 +1,7 @@
 //! The name of an S3 object in messages and listings.
 
 use super::naming;
+use super::text::one_line;
 
 /// An S3 object named in a message. The key is as in S3: decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +39,22 @@ impl Object {
 }
 
 impl std::fmt::Display for Object {
-    /// Formats `s3://bucket/key` with escaped control characters: others choose keys, which end up in logs.
+    /// Formats `s3://bucket/key` for a log, with escapes only for what would break the line: others choose keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket.escape_debug(), self.key.escape_debug())
+        write!(f, "s3://{}/{}", one_line(&self.bucket), one_line(&self.key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_a_log_is_the_keys_own_unless_it_would_break_the_line() {
+        let shown = |key: &str| Object::named("b", key).to_string();
+        for key in ["a b", "quo\"te", "ap's", "back\\slash", "é"] {
+            assert_eq!(shown(key), format!("s3://b/{key}"));
+        }
+        assert_eq!(shown("a\n\u{1b}[2J"), "s3://b/a\\n\\u{1b}[2J");
     }
 }

@@ -53,6 +53,12 @@ pub fn shell_word(text: &str) -> Cow<'_, str> {
     Cow::Owned(word)
 }
 
+/// An object's address for a line that people copy: a word for a shell, which names the same key when it is pasted. Others
+/// choose the keys, so nothing of one can break out of the line.
+pub fn address(bucket: &str, key: &str) -> String {
+    shell_word(&format!("s3://{bucket}/{key}")).into_owned()
+}
+
 /// The name of an enum's variant, without its fields: a cause for the log.
 pub fn variant(value: &impl std::fmt::Debug) -> String {
     let debug = format!("{value:?}");
@@ -126,6 +132,14 @@ mod tests {
         ] {
             assert_eq!(shell_word(text), word, "{text:?}");
         }
+    }
+
+    #[test]
+    fn addresses_are_what_a_shell_reads() {
+        assert_eq!(address("b", "a/b.gz"), "s3://b/a/b.gz");
+        assert_eq!(address("b", "quo\"te"), "'s3://b/quo\"te'");
+        assert_eq!(address("b", "ap's\\n"), "'s3://b/ap'\\''s\\n'");
+        assert_eq!(address("b", "a\nb"), "$'s3://b/a\\012b'");
     }
 
     proptest::proptest! {

@@ -4,7 +4,6 @@ mod devo;
 mod show;
 mod spool;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +31,7 @@ use crate::pipeline::{self, Job};
 use crate::settings::Bucket;
 use crate::settings::{Config, Input};
 use crate::stages::backfill::{Backfill, Listing, Plan};
+use show::Unshown;
 use spool::Spool;
 
 #[derive(Debug, Args)]
@@ -128,15 +128,11 @@ fn audited(options: &Options, config: &Config) -> Result<ExitCode, String> {
         false => {
             let out = &mut Out;
             let devo = comparison.as_ref().map_or(Ok(()), |(found, concerned)| found.text(out, concerned));
-            devo.and_then(|()| show::text(out, config, &report, &advice))
+            devo.and_then(|()| show::text(out, config, &report, &advice)).map_err(Unshown::Output)
         }
     };
-    match written.and_then(|()| Out.flush()) {
-        // A reader that has exited does not change the result.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(format!("the report could not be written: {error}"));
-        }
-        _ => (),
+    if let Err(Unshown::List(problem)) = written {
+        return Err(problem);
     }
     Ok(ExitCode::from(code(&report, comparison.map(|(found, _)| found.is_complete()))))
 }
@@ -157,6 +153,8 @@ impl Options {
         let timestamp = |time: SystemTime| Timestamp::try_from(time).map_err(|error| error.to_string());
         let ago =
             |time: Timestamp, span: SignedDuration| time.checked_sub(span).map_err(|error| error.to_string());
+        // Shown in full: a fraction of a second would only be noise.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let to = match self.to {
             Some(to) if timestamp(to)? > now => {
                 log::warn!("--to is in the future: the window ends now, at {now}");
@@ -487,6 +485,30 @@ fn plan(bucket: &str) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_window_are_whole_seconds() {
+        let now: Timestamp = "2026-12-01T16:21:30.370549804Z".parse().unwrap();
+        let from = |text: &str| Some(SystemTime::from(text.parse::<Timestamp>().unwrap()));
+        let options = |from, to| Options {
+            config: PathBuf::new(),
+            input: None,
+            from,
+            to,
+            bucket: Vec::new(),
+            ledger: Vec::new(),
+            inventory: None,
+            devo: false,
+            fix: false,
+            json: false,
+        };
+        let usual = options(None, None).window(now).unwrap();
+        assert_eq!(usual.to.to_string(), "2026-12-01T15:51:30Z");
+        let cut = options(None, from("2027-01-01T00:00:00Z")).window(now).unwrap();
+        assert_eq!(cut.to.to_string(), "2026-12-01T16:21:30Z");
+        let empty = options(from("2026-12-01T16:00:00Z"), None).window(now).map(drop).unwrap_err();
+        assert!(empty.contains("to 2026-12-01T15:51:30Z is empty"), "{empty}");
+    }
 
     #[test]
     fn what_was_not_seen_is_not_complete_and_what_is_missing_comes_first() {

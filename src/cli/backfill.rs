@@ -16,6 +16,7 @@ use super::run;
 use super::s3_place;
 use crate::aws::{Listed, S3};
 use crate::base::out::Out;
+use crate::base::text::address;
 use crate::config::Loaded;
 use crate::pipeline::{Ending, Job};
 use crate::settings::Input;
@@ -119,11 +120,11 @@ fn dry_run(mut listing: Listing, input: &Input, s3: &S3) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Escapes control characters, since others choose the keys.
+/// One line of the dry run. Its address can be given to `preview` or `backfill` as it is.
 fn line(plan: &Plan, listed: &Listed) -> String {
     let modified =
         Timestamp::try_from(listed.modified).map_or_else(|_| "-".to_owned(), |time| time.to_string());
-    format!("{modified} {:>12} s3://{}/{}", listed.size, plan.bucket, listed.key.escape_debug())
+    format!("{modified} {:>12} {}", listed.size, address(&plan.bucket, &listed.key))
 }
 
 fn report(tally: &Tally, figures: &Snapshot, ending: &Ending) -> ExitCode {

@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn an_answer_that_check_refuses_is_asked_for_again() {
         let (answers, shown) = dialogue(
-            "https://example\nhttps://sqs.us-east-1.amazonaws.com/1/q\naws_sqs_vpcc\naws_sqs_vpc, aws_sqs_waf\n\
+            "https://example\nhttps://sqs.us-east-1.amazonaws.com/111111111111/q\naws_sqs_vpcc\naws_sqs_vpc, aws_sqs_waf\n\
              a b\nrelay.local:13000\n",
         );
         assert_eq!(answers.services, ["aws_sqs_vpc", "aws_sqs_waf"]);

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::exit::{REFUSED, UNDELIVERED};
+use super::exit::{REFUSED, UNDELIVERED, UNPRINTED};
 use super::log::start;
 use super::simulate;
+use crate::base::out;
 use crate::lab::{bench, demo, stages};
 
 /// The commands' examples, by their words.
@@ -85,6 +86,10 @@ fn exit_code(name: &str, outcome: anyhow::Result<bool>) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(UNDELIVERED),
         Err(error) if is_of_reader(&error) => ExitCode::from(UNDELIVERED),
+        // It is told when the process ends.
+        Err(error) if kind_of(&error).is_some() && kind_of(&error) == out::failure() => {
+            ExitCode::from(UNPRINTED)
+        }
         Err(error) => {
             log::error!("the {name} cannot run: {error:#}");
             ExitCode::from(REFUSED)
@@ -94,6 +99,9 @@ fn exit_code(name: &str, outcome: anyhow::Result<bool>) -> ExitCode {
 
 /// True if the reader of standard output has exited, who needs no message.
 fn is_of_reader(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(std::io::ErrorKind::BrokenPipe)
+    kind_of(error) == Some(std::io::ErrorKind::BrokenPipe)
+}
+
+fn kind_of(error: &anyhow::Error) -> Option<std::io::ErrorKind> {
+    error.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }

@@ -18,9 +18,10 @@ use crate::base::limits::SHOWN_ENTRIES_MAX;
 use crate::base::naming::is_under;
 use crate::base::out::Out;
 use crate::base::stop::Stop;
+use crate::base::text::address;
 use crate::config::{self, Environment};
 use crate::fleet::Table;
-use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect};
+use crate::ledger::{Checkpoint, FILE, Filter, Row, Store, Suspect, told};
 use crate::settings::Config;
 
 #[derive(Debug, Subcommand)]
@@ -106,9 +107,9 @@ pub fn run(command: &Command) -> ExitCode {
 
 fn show(choice: &Choice, limit: u64) -> Result<String, String> {
     let (store, filter) = (open(&choice.config)?, choice.filter());
-    let rows = store.list(&filter, limit).map_err(|error| error.to_string())?;
+    let rows = store.list(&filter, limit).map_err(|error| told(&error))?;
     let mut objects = table(&rows);
-    let refused = store.refused(&filter).map_err(|error| error.to_string())?;
+    let refused = store.refused(&filter).map_err(|error| told(&error))?;
     if !refused.is_empty() {
         objects.push_str(&format!("\n{}", refused_table(&refused)));
     }
@@ -116,7 +117,7 @@ fn show(choice: &Choice, limit: u64) -> Result<String, String> {
     if !filter.part.is_empty() {
         return Ok(objects);
     }
-    let sources = store.checkpoints(&filter.input).map_err(|error| error.to_string())?;
+    let sources = store.checkpoints(&filter.input).map_err(|error| told(&error))?;
     if sources.is_empty() { Ok(objects) } else { Ok(format!("{objects}\n{}", source_table(&sources))) }
 }
 
@@ -145,18 +146,18 @@ fn forget_local(
     store: &mut Store,
 ) -> Result<(String, BTreeSet<String>), String> {
     let replaced = replaced(config, filter, Some(store))?;
-    let forgotten = store.forget(filter).map_err(|error| error.to_string())?;
+    let forgotten = store.forget(filter).map_err(|error| told(&error))?;
     let objects = if forgotten == 1 { "object was" } else { "objects were" };
     let mut text = format!("{forgotten} {objects} forgotten.");
-    let refused = store.forget_suspects(filter).map_err(|error| error.to_string())?;
+    let refused = store.forget_suspects(filter).map_err(|error| told(&error))?;
     if refused > 0 {
         text.push_str(&format!(" {refused} more had been refused: they are retried."));
     }
     let mut sources = 0;
     if filter.part.is_empty() {
-        sources = store.forget_sources(&filter.input).map_err(|error| error.to_string())?;
+        sources = store.forget_sources(&filter.input).map_err(|error| told(&error))?;
         for name in &replaced {
-            sources += store.forget_source(name).map_err(|error| error.to_string())?;
+            sources += store.forget_source(name).map_err(|error| told(&error))?;
         }
         if sources > 0 {
             text.push_str(&format!(
@@ -180,8 +181,7 @@ fn replaced(config: &Config, filter: &Filter, store: Option<&Store>) -> Result<B
     if !filter.part.is_empty() || divided.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let checkpoints =
-        store.map(|store| store.checkpoints("")).transpose().map_err(|error| error.to_string())?;
+    let checkpoints = store.map(|store| store.checkpoints("")).transpose().map_err(|error| told(&error))?;
     let mut known: BTreeSet<String> =
         checkpoints.unwrap_or_default().into_iter().map(|one| one.source).collect();
     if let Some(table) = shared_table(config)? {
@@ -287,9 +287,9 @@ fn when(at: i64) -> String {
     Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
-/// Escapes control characters, since others choose the keys.
+/// The object's address, as it can be pasted.
 fn object(row: &Row) -> String {
-    format!("s3://{}/{}", row.place.bucket.escape_debug(), row.place.key.escape_debug())
+    address(&row.place.bucket, &row.place.key)
 }
 
 fn identity(row: &Row) -> String {
@@ -329,6 +329,6 @@ mod tests {
         let text = table(&[row]);
         let line = text.lines().last().unwrap_or_default();
         let cells: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(cells, ["1970-01-01T00:00:00Z", "1", "s3://b/k\\u{1b}[2J", "e1", "42", "records"]);
+        assert_eq!(cells, ["1970-01-01T00:00:00Z", "1", "$'s3://b/k\\033[2J'", "e1", "42", "records"]);
     }
 }

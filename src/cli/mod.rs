@@ -85,15 +85,11 @@ fn show(help: &clap::Error) -> ExitCode {
     u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// The exit code of a command, unless it succeeded and what it printed is lost.
+/// The exit code of a command, unless it succeeded and what it printed is lost. The loss is told in any case.
 fn printed(code: ExitCode) -> ExitCode {
-    match out::failure() {
-        Some(kind) if code == ExitCode::SUCCESS => {
-            let _ = writeln!(io::stderr(), "cannot write to standard output: {kind}");
-            ExitCode::from(exit::UNPRINTED)
-        }
-        _ => code,
-    }
+    let Some(kind) = out::failure() else { return code };
+    let _ = writeln!(io::stderr(), "cannot write to standard output: {kind}");
+    if code == ExitCode::SUCCESS { ExitCode::from(exit::UNPRINTED) } else { code }
 }
 
 fn run_command(command: Command) -> ExitCode {

@@ -75,16 +75,20 @@ impl Reload {
     fn take(&self, new: Loaded) {
         super::log::problems(&new.warnings);
         let mut shared = self.shared();
-        let changes =
-            shared.next.as_ref().map_or(&shared.snapshot, |next| &next.snapshot).changes(&new.snapshot);
+        let changes = shared.snapshot.changes(&new.snapshot);
+        if let Some(next) = &shared.next {
+            told_again(&changes, &next.snapshot.changes(&new.snapshot));
+            shared.next = Some(new);
+            return;
+        }
         log_changes(&changes);
-        if changes.is_only_of_debug() && shared.next.is_none() {
+        if changes.is_only_of_debug() {
             super::log::set_level(crate::cli::level::level(&new.config));
             log::info!("debug lines are {}", if new.config.globals.debug { "logged" } else { "not logged" });
             shared.snapshot = new.snapshot;
             return self.manager.ready();
         }
-        if !changes.keys.is_empty() || shared.next.is_some() {
+        if !changes.keys.is_empty() {
             log::info!("work in flight is finished or returned; then the new configuration runs");
             shared.next = Some(new);
             if let Some((stop, _)) = &shared.running {
@@ -106,6 +110,47 @@ impl Reload {
 fn refuse(problems: &Problems) {
     super::log::problems(&problems.0);
     log::error!("the new configuration is refused; the old one continues");
+}
+
+/// Logs what a reload under way will end with. `of_running` are the changes since the running configuration, `of_next` those
+/// since the one that was to run next.
+fn told_again(of_running: &Changes, of_next: &Changes) {
+    let what = again(of_running, of_next);
+    if what == Again::Other {
+        log_changes(of_next);
+    }
+    log::info!("{}", what.text());
+}
+
+/// The sense of a SIGHUP during a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Same,
+    /// The running pipeline has been told to stop, which nothing takes back.
+    Back,
+    Other,
+}
+
+fn again(of_running: &Changes, of_next: &Changes) -> Again {
+    let none = Changes::default();
+    match (*of_next == none, *of_running == none) {
+        (true, _) => Again::Same,
+        (false, true) => Again::Back,
+        (false, false) => Again::Other,
+    }
+}
+
+impl Again {
+    fn text(self) -> &'static str {
+        match self {
+            Again::Same => "nothing has changed since the last SIGHUP, whose reload is still under way",
+            Again::Back => {
+                "the file is as it was before the last SIGHUP, whose stop is still under way: work in flight is finished or \
+                 returned; then the pipeline starts again with the configuration that runs now"
+            }
+            Again::Other => "the reload under way ends with this configuration",
+        }
+    }
 }
 
 fn log_changes(changes: &Changes) {
@@ -132,5 +177,22 @@ fn renew(running: Option<&(Stop, Renewal)>) -> bool {
             false
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_under_way_is_never_called_no_change_when_something_will_change() {
+        let (none, some) =
+            (Changes::default(), Changes { keys: vec!["globals".to_owned()], ..Changes::default() });
+        assert_eq!(again(&some, &none), Again::Same);
+        assert_eq!(again(&none, &some), Again::Back);
+        assert_eq!(again(&some, &some), Again::Other);
+        for what in [Again::Back, Again::Other] {
+            assert!(!what.text().contains("nothing has changed"));
+        }
     }
 }

@@ -221,7 +221,7 @@ impl Run {
         let ending = self.pipeline.run(&mut |pulse| heart.beat(pulse));
         ended.stop();
         let _ = statistics.join();
-        of_all.lines(Instant::now()).iter().for_each(|line| line.log("total "));
+        of_all.last_lines(Instant::now()).iter().for_each(|line| line.log("total "));
         ending
     }
 }

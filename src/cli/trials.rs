@@ -119,7 +119,7 @@ mod tests {
             "inputs:
   sqs_collector:
     id: 1
-    base_url: https://sqs.us-west-1.amazonaws.com/1/q
+    base_url: https://sqs.us-west-1.amazonaws.com/111111111111/q
     services:
       custom_firewall:
         file_format: {{type: line_split_processor, config: {{json: true}}}}

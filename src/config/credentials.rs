@@ -56,7 +56,7 @@ fn read_as(names: &Names, input: &Mapping<'_>, context: &Context<'_>) -> Credent
         profile: profile(&keys, names),
         base_role: role(&keys, names.base_role),
         cross_account_role: role(&keys, names.target_role),
-        external_id: keys.string(names.external_id),
+        external_id: external_id(&keys, names.external_id),
     };
     if credentials.external_id.is_some()
         && credentials.base_role.is_none()
@@ -76,6 +76,18 @@ fn access_key(keys: &Mapping<'_>, names: &Names, context: &Context<'_>) -> Optio
     let session_token = value(keys, names.token.0, names.token.1, context);
     let secrets = [&secret, &session_token].into_iter().flatten().flatten();
     secrets.for_each(|secret| keys.report.hide(secret));
+    if let Some(Ok(written)) = &secret
+        && is_key_id(written)
+    {
+        // The secret may stand where ids are, which are shown.
+        id.iter().flatten().for_each(|id| keys.report.hide(id));
+        let message =
+            format!("holds an access key's id, which belongs into {}: the two may be swapped", names.id.0);
+        let advice =
+            "write the id (AKIA… or ASIA…, 20 characters) and the secret (usually 40) where they belong";
+        keys.report.error(Kind::Invalid, keys.path_of(names.secret.0), message, advice);
+        return None;
+    }
     let missing = match (&id, &secret) {
         (Some(_), None) => names.secret.0,
         (None, Some(_)) => names.id.0,
@@ -91,6 +103,30 @@ fn access_key(keys: &Mapping<'_>, names: &Names, context: &Context<'_>) -> Optio
     let advice = "write both parts of the access key, or neither for the standard AWS chain";
     keys.report.error(Kind::Missing, keys.path_of(missing), "is missing", advice);
     None
+}
+
+/// True for the id of an access key that AWS made, whose secrets have other forms.
+fn is_key_id(text: &str) -> bool {
+    let rest = text.strip_prefix("AKIA").or_else(|| text.strip_prefix("ASIA"));
+    rest.is_some_and(|rest| {
+        rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    })
+}
+
+fn external_id(keys: &Mapping<'_>, key: &'static str) -> Option<String> {
+    let id = keys.string(key)?;
+    if !is_external_id(&id) {
+        let message = "is no external id: STS refuses it";
+        let advice = "write 2 to 1224 letters, digits and _+=,.@:/-, as in the role's trust policy";
+        keys.report.error(Kind::Invalid, keys.path_of(key), message, advice);
+    }
+    Some(id)
+}
+
+/// Accepts what `sts:AssumeRole` does.
+fn is_external_id(id: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
+    (2..=1224).contains(&id.len()) && id.bytes().all(allowed)
 }
 
 /// A file that has been reported already.
@@ -175,6 +211,27 @@ fn is_role_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_access_keys_id_is_told_from_its_secret() {
+        assert!(is_key_id("AKIAIOSFODNN7EXAMPLE") && is_key_id("ASIAIOSFODNN7EXAMPLE"));
+        for other in [
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "test",
+            "AKIAIOSFODNN7EXAMPL",
+            "AKIAiosfodnn7example",
+        ] {
+            assert!(!is_key_id(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn external_ids_have_the_letters_that_sts_takes() {
+        assert!(is_external_id("a1") && is_external_id("arn:aws:x/y=z,+@_-."));
+        for bad in ["a", "a{b}", "with space", "<id>x", &"a".repeat(1225)] {
+            assert!(!is_external_id(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn a_role_is_told_from_other_arns() {

@@ -100,7 +100,8 @@ fn read_input(key: &str, keys: Mapping<'_>, context: &Context<'_>) -> Option<Inp
 }
 
 fn queue_url(keys: &Mapping<'_>) -> Option<String> {
-    const ADVICE: &str = "write the queue's URL: https://sqs.<region>.amazonaws.com/<account>/<name>";
+    const ADVICE: &str = "write the queue's URL, as the SQS console and `aws sqs get-queue-url` show it: \
+                          https://sqs.<region>.amazonaws.com/<account>/<name>";
     let text = keys.required("base_url", ADVICE)?;
     match url::check_queue(&text) {
         Ok(_) => Some(text),

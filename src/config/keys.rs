@@ -270,7 +270,12 @@ pub const SECTIONS: &[Section] = &[
                 "state is stored under it: a new id starts from nothing",
             ),
             ("enabled", "true, false", "true", NONE),
-            ("base_url", "URL", NEEDED, "the queue's URL, as SQS gives it"),
+            (
+                "base_url",
+                "URL",
+                NEEDED,
+                "the queue's URL, as SQS gives it: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`. Hosts other than AWS's may have another path",
+            ),
             ("region", "text", "from the URL", "the queue's region"),
             ("credentials", "mapping", "the standard AWS chain", "how it authenticates to AWS"),
             (
@@ -348,7 +353,12 @@ pub const SECTIONS: &[Section] = &[
             ("profile", "text", NONE, "a profile of the shared AWS files, instead of a key"),
             ("aws_base_account_role", "ARN", NONE, "a role to assume"),
             ("aws_cross_account_role", "ARN", NONE, "a role to assume after it"),
-            ("aws_external_id", "text", NONE, "sent when the last role is assumed"),
+            (
+                "aws_external_id",
+                "text",
+                NONE,
+                "sent when the last role is assumed: 2 to 1224 letters, digits and `_+=,.@:/-`",
+            ),
         ],
     },
     Section {
@@ -429,7 +439,12 @@ pub const SECTIONS: &[Section] = &[
             ("profile", "text", NONE, "a profile of the shared AWS files, instead of a key"),
             ("base_assume_role", "ARN", NONE, "a role to assume"),
             ("target_assume_role", "ARN", NONE, "a role to assume after it"),
-            ("assume_role_external_id", "text", NONE, "sent when the last role is assumed"),
+            (
+                "assume_role_external_id",
+                "text",
+                NONE,
+                "sent when the last role is assumed: 2 to 1224 letters, digits and `_+=,.@:/-`",
+            ),
         ],
     },
     Section {

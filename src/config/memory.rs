@@ -188,7 +188,7 @@ mod tests {
     fn load(limit: &str, senders: usize, inputs: usize) -> Result<config::Loaded, config::Problems> {
         let input = |number| {
             format!(
-                r#"sqs_collector_{number}: {{id: "{number}", base_url: "https://sqs.us-east-1.amazonaws.com/1/q{number}", services: {{aws_sqs_vpc: {{}}}}}}"#
+                r#"sqs_collector_{number}: {{id: "{number}", base_url: "https://sqs.us-east-1.amazonaws.com/111111111111/q{number}", services: {{aws_sqs_vpc: {{}}}}}}"#
             )
         };
         let inputs = (0..inputs).map(input).collect::<Vec<_>>().join(", ");

@@ -156,6 +156,7 @@ fn warn_of_rates_below_a_batch(config: &Mapping<'_>, rates: &Rates) {
 /// Warns of outputs that do not suit the inputs.
 pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) {
     warn_of_deletion(inputs, outputs, report);
+    warn_of_the_same_peer(outputs, report);
     let Some(fifo) = inputs.iter().find(|input| input.queue.is_fifo()) else { return };
     for output in outputs.iter().filter(|output| output.gzip_level.is_some()) {
         let path = format!("outputs.{}.config.compression", output.name);
@@ -166,6 +167,32 @@ pub(super) fn check_with(inputs: &[Input], outputs: &[Output], report: &Report) 
         let advice = "omit \"compression\" if this is the only input, or use a standard queue";
         report.warning(Kind::Doubtful, path, message, advice);
     }
+}
+
+/// Warns of outputs that deliver to the same place. Two domains of Devo have one host, and are told apart by certificates.
+fn warn_of_the_same_peer(outputs: &[Output], report: &Report) {
+    for (index, later) in outputs.iter().enumerate() {
+        let Some(first) =
+            outputs[..index].iter().find(|first| is_same_peer(&first.destination, &later.destination))
+        else {
+            continue;
+        };
+        let message = format!(
+            "delivers to the same place as outputs.{} ({}): every record is sent there once more",
+            first.name, first.destination
+        );
+        let advice = "remove one of the two; for more connections write \"max_senders\"";
+        report.warning(Kind::Doubtful, format!("outputs.{}", later.name), message, advice);
+    }
+}
+
+fn is_same_peer(one: &Destination, other: &Destination) -> bool {
+    let certificate = |destination: &Destination| match destination {
+        Destination::Tls { files, .. } => files.identity.as_ref().map(|identity| identity.cert.clone()),
+        Destination::Tcp { .. } | Destination::Console => None,
+    };
+    let text = |destination: &Destination| destination.to_string().to_ascii_lowercase();
+    text(one) == text(other) && certificate(one) == certificate(other)
 }
 
 /// Warns if messages are deleted although their records are only printed.

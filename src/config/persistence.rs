@@ -1,6 +1,6 @@
 //! `globals.persistence`: the ledger's folder, and the table that several hosts share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::kind::Kind;
@@ -28,6 +28,13 @@ pub(super) fn read(globals: &mut Globals, keys: &Mapping<'_>, context: &Context<
     globals.state_required = keys.boolean("required", true);
     if let Some(config) = config {
         if let Some(directory) = config.string("directory_name") {
+            if let Some(kernels) =
+                ["/proc", "/sys"].into_iter().find(|top| Path::new(&directory).starts_with(top))
+            {
+                let message = format!("is in {kernels}, where the kernel keeps no files of others");
+                let advice = "name a folder on a disk, such as /var/lib/aws-to-devo";
+                config.report.error(Kind::Invalid, config.path_of("directory_name"), message, advice);
+            }
             globals.state_directory = PathBuf::from(directory);
         }
         if is_shared {

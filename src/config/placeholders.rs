@@ -1,4 +1,4 @@
-//! Placeholders of a sample that its reader must replace: `<YOUR_KEY>`.
+//! Placeholders of a sample that its reader must replace: `<YOUR_KEY>`, `{external_id}`.
 
 use serde_json::Value;
 
@@ -38,14 +38,17 @@ fn walk(value: &Value, path: &str, report: &Report) {
     }
 }
 
-/// True for text in angle brackets, which documents use for placeholders.
+/// True for text in angle brackets or braces, which documents use for placeholders. Outside of services nothing is filled
+/// in, so that braces have no meaning there.
 fn is_placeholder(text: &str) -> bool {
-    let inside = text.trim().strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    let text = text.trim();
+    let within = |open: &str, close: &str| text.strip_prefix(open)?.strip_suffix(close);
+    let inside = within("<", ">").or_else(|| within("{{", "}}")).or_else(|| within("{", "}"));
     let is_of_words = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ' | '.' | '/'))
     };
-    inside.is_some_and(is_of_words)
+    inside.map(str::trim).is_some_and(is_of_words)
 }
 
 #[cfg(test)]
@@ -56,11 +59,11 @@ mod tests {
 
     #[test]
     fn what_documents_leave_open_is_found_outside_of_services() {
-        let tree = json!({"inputs": {"a": {"credentials": {"k": "<YOUR_KEY>"}, "services": {"s": {"on": "<tag>"}}}},
-                          "list": ["<your domain>", "<>", "a<b>", "<", "< 5>"]});
+        let tree = json!({"inputs": {"a": {"credentials": {"k": "<YOUR_KEY>"}, "services": {"s": {"on": "<tag>", "tag": "{tag}"}}}},
+                          "list": ["<your domain>", "<>", "a<b>", "<", "< 5>", "{external_id}", "{{ account }}", "{}", "a{b}", "{5}"]});
         let found = Report::default();
         report(&tree, &found);
         let paths: Vec<String> = found.into_problems().into_iter().map(|problem| problem.path).collect();
-        assert_eq!(paths, ["inputs.a.credentials.k", "list[0]"]);
+        assert_eq!(paths, ["inputs.a.credentials.k", "list[0]", "list[5]", "list[6]"]);
     }
 }

@@ -283,7 +283,7 @@ fn however_the_files_path_is_spelled_it_leads_to_the_same_places() {
         assert_eq!(files.chain.as_deref(), Some(certs.join("chain.crt").as_path()), "{folder:?}");
     }
     let text = "{outputs: {c: {type: console}}, inputs: {sqs_collector: {id: 1, base_url: \
-                'https://sqs.us-east-1.amazonaws.com/1/q', services: {aws_sqs_vpc: {}}}}}";
+                'https://sqs.us-east-1.amazonaws.com/111111111111/q', services: {aws_sqs_vpc: {}}}}}";
     for folder in ["", ".", "src/.."] {
         let read = parse(text, Path::new(folder), &environment()).unwrap().config;
         assert_eq!(read.globals.state_directory, here.join("state"), "{folder:?}");
@@ -308,7 +308,7 @@ fn variants_of_addresses_come_from_the_environment_or_the_profile() {
         };
         let environment = Environment { variable: Box::new(value), ..environment() };
         let text = format!(
-            "outputs: {{c: {{type: console}}}}\ninputs:\n  sqs_collector: {{id: 1, base_url: 'https://sqs.{region}.amazonaws.com/1/q', \
+            "outputs: {{c: {{type: console}}}}\ninputs:\n  sqs_collector: {{id: 1, base_url: 'https://sqs.{region}.amazonaws.com/111111111111/q', \
              credentials: {{{credentials}}}, services: {{aws_sqs_vpc: {{}}}}}}\n  aws: {{id: 2, credentials: {{{credentials}}}, \
              services: {{metrics-all: {{regions: [{region}]}}}}}}\n"
         );
@@ -592,7 +592,7 @@ mod any_tree {
         "console",
         "SSL",
         "a",
-        "https://sqs.us-west-1.amazonaws.com/1/q",
+        "https://sqs.us-west-1.amazonaws.com/111111111111/q",
         "http://[",
         "9999999999999GiB",
         "arn:aws:iam::1:role/",
@@ -670,7 +670,7 @@ fn what_a_fifo_queue_or_a_low_rate_makes_of_an_output_is_said() {
         let text = format!(
             r#"
             outputs: {{relay: {{type: relay, config: {{address: h, port: 1, type: TCP, {config}}}}}}}
-            inputs: {{sqs_collector: {{id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/1/{queue}", services: {{aws_sqs_vpc: {{}}}}}}}}"#
+            inputs: {{sqs_collector: {{id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/111111111111/{queue}", services: {{aws_sqs_vpc: {{}}}}}}}}"#
         );
         let loaded = parse(&text, Path::new(""), &Environment::here()).unwrap();
         loaded.warnings.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>().join("\n")

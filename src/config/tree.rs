@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Location, Spanned};
 
 use super::kind::Kind;
@@ -29,8 +30,8 @@ pub fn read(text: &str, report: &Report) -> Option<Value> {
             Some(tree)
         }
         Err(error) => {
-            let (at, message) = message(&error, text);
-            report.error_at(at, Kind::Syntax, "", message, "the file must be YAML or JSON");
+            let ((at, message), advice) = (message(&error, text), advice(&error));
+            report.error_at(at, Kind::Syntax, "", message, advice);
             None
         }
     }
@@ -190,6 +191,41 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
+/// The cure. What breaks a limit is YAML.
+fn advice(error: &serde_saphyr::Error) -> &'static str {
+    match breach(error.without_snippet()) {
+        None => "the file must be YAML or JSON",
+        Some(Breach::Depth) => "a configuration has fewer levels: is this file one?",
+        Some(Breach::Size) => {
+            "a configuration is far smaller: is this file one? If aliases (*name) repeat a large part, write it once, and \
+             definitions of services into a file of their own (globals.definitions)"
+        }
+    }
+}
+
+/// The limit of the parser that a text exceeds.
+enum Breach {
+    Depth,
+    /// Also one of the values that aliases stand for, which a small file can multiply without end.
+    Size,
+}
+
+fn breach(error: &serde_saphyr::Error) -> Option<Breach> {
+    use serde_saphyr::Error;
+    match error {
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => Some(Breach::Depth),
+        Error::Budget { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => Some(Breach::Size),
+        Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => breach(error),
+        // The parser has a limit of its own for lists within brackets.
+        other if other.to_string().contains("recursion limit exceeded") => Some(Breach::Depth),
+        _ => None,
+    }
+}
+
 /// The place and the description of a syntax error. After a tab, the parser may name an earlier line.
 fn message(error: &serde_saphyr::Error, text: &str) -> (Option<At>, String) {
     let error = error.without_snippet();
@@ -197,6 +233,13 @@ fn message(error: &serde_saphyr::Error, text: &str) -> (Option<At>, String) {
     let is_of_tabs = error.to_string().contains("tab");
     if let Some(tab) = place.filter(|_| is_of_tabs).and_then(|place| indenting_tab(text, place)) {
         return (Some(tab), "the indentation contains a tab; YAML allows only spaces".to_owned());
+    }
+    match breach(error) {
+        Some(Breach::Depth) => return (place, format!("has more than {CONFIGURATION_DEPTH_MAX} levels")),
+        Some(Breach::Size) => {
+            return (place, "has too many values, counted with those that aliases repeat".to_owned());
+        }
+        None => (),
     }
     let shown = match error {
         serde_saphyr::Error::MultipleDocuments { .. } => "a second YAML document begins".to_owned(),
@@ -321,6 +364,28 @@ mod tests {
         }
         let tree = read("[12, -3, 1.5, 0, 18446744073709551615, 100.0]", &Report::default()).unwrap();
         assert_eq!(tree.to_string(), "[12,-3,1.5,0,18446744073709551615,100.0]");
+    }
+
+    #[test]
+    fn a_file_that_grows_with_every_alias_is_told_what_to_do() {
+        let mut text = "a0: &a0 [x, x]\n".to_owned();
+        for level in 1..20 {
+            let below = format!("*a{}", level - 1);
+            text += &format!("a{level}: &a{level} [{}]\n", [below.as_str(); 9].join(", "));
+        }
+        let long: String = (0..400_000).map(|n| format!("- {n}\n")).collect();
+        let deep = "[".repeat(2000) + &"]".repeat(2000);
+        for (text, what, cure) in [
+            (text, "too many values", "aliases"),
+            (long, "too many values", "far smaller"),
+            (deep, "levels", "fewer levels"),
+        ] {
+            let report = Report::default();
+            assert!(read(&text, &report).is_none());
+            let problem = report.into_problems().remove(0);
+            assert!(problem.message.contains(what) && problem.advice.contains(cure), "{problem}");
+            assert!(!problem.to_string().contains("udget"), "{problem}");
+        }
     }
 
     #[test]

@@ -251,7 +251,8 @@ impl Ledger {
             }
             Some(Err(error)) => {
                 let message = format!(
-                    "{error}. Objects that were delivered before may be sent again; the next look-up is made in {} s",
+                    "{}. Objects that were delivered before may be sent again; the next look-up is made in {} s",
+                    told(&error),
                     LEDGER_LOOKUP_PAUSE.as_secs()
                 );
                 file.reading.failed(message, false);
@@ -271,7 +272,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use crate::ledger::open_error::OpenError;
+pub use crate::ledger::open_error::{OpenError, told};
 pub use crate::ledger::suspect::Suspect;
 pub use entry::{Entry, Known};
 pub use lock::Role;

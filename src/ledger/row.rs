@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::ack::{Ending, Tables};
 use crate::base::object::Object;
+use crate::base::text::one_line;
 
 /// An object's place, and the input that collected it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,12 +16,12 @@ pub struct Place {
 }
 
 impl fmt::Display for Place {
-    /// Control characters are escaped, because others choose the keys.
+    /// Escapes what would break the line, because others choose the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { bucket, key, .. } = self;
         match bucket.is_empty() {
-            true => write!(f, "the body of message {}", key.escape_debug()),
-            false => write!(f, "s3://{}/{}", bucket.escape_debug(), key.escape_debug()),
+            true => write!(f, "the body of message {}", one_line(key)),
+            false => write!(f, "s3://{}/{}", one_line(bucket), one_line(key)),
         }
     }
 }

@@ -11,7 +11,7 @@ use rusqlite::{
 };
 
 use super::mark::{Checkpoint, Mark, Polled, Seen};
-use super::open_error::{OpenError, SCHEMA_VERSION};
+use super::open_error::{OpenError, SCHEMA_VERSION, findings};
 use super::private;
 use super::row::{Identity, Place, Row};
 use super::scope::{Ours, Scope};
@@ -513,15 +513,14 @@ impl Store {
         if self.bytes().map_err(|source| classified(path, source))? > LEDGER_CHECK_BYTES_MAX {
             return Ok(());
         }
-        let verdict: String = self
-            .connection
-            .pragma_query_value(None, "quick_check", |row| row.get(0))
+        let mut rows = Vec::new();
+        let mut note = |row: &rusqlite::Row<'_>| row.get(0).map(|finding: String| rows.push(finding));
+        self.connection
+            .pragma_query(None, "quick_check", &mut note)
             .map_err(|source| classified(path, source))?;
-        if verdict == "ok" {
-            return Ok(());
-        }
+        let Some(finding) = findings(&rows) else { return Ok(()) };
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        let cause = rusqlite::Error::SqliteFailure(code, Some(verdict));
+        let cause = rusqlite::Error::SqliteFailure(code, Some(finding));
         Err(OpenError::Damaged { path: path.to_owned(), cause })
     }
 
@@ -617,6 +616,11 @@ fn classified(path: &Path, cause: rusqlite::Error) -> OpenError {
         _ if cause.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
             OpenError::Full { path, cause }
         }
+        // A table or a column is missing, or has values that it never gets.
+        Some(ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ConstraintViolation) => {
+            OpenError::Altered { path, cause }
+        }
+        None => OpenError::Altered { path, cause },
         _ => OpenError::Other { path, cause },
     }
 }

@@ -6,6 +6,7 @@ use super::clocks::Clocks;
 use super::in_work::{InWork, Name};
 use super::late::Late;
 use super::mark::Mark;
+use super::open_error::told;
 use super::row::Row;
 use super::sent::{REPEATED, Sent, Waiting, seconds, slot_of};
 use super::store::{Store, is_busy};
@@ -238,7 +239,7 @@ impl Writer {
                     "After a crash before that, what they are about may be sent again".to_owned()
                 };
                 self.health.failed(
-                    format!("cannot be written: {error}. Delivery continues, and entries wait in memory until they can be written. {rest}"),
+                    format!("cannot be written: {}. Delivery continues, and entries wait in memory until they can be written. {rest}", told(&error)),
                     false,
                 );
             }

@@ -175,7 +175,7 @@ mod tests {
     const CONFIG: &str = r#"
           sqs_collector:
             id: "1"
-            base_url: https://sqs.us-east-1.amazonaws.com/1/q
+            base_url: https://sqs.us-east-1.amazonaws.com/111111111111/q
             services: {aws_sqs_control_tower: {QUIET}, aws_sqs_vpc: {}}
           aws:
             id: "2"

@@ -70,7 +70,7 @@ fn pipeline(job: &Job, shutdown_timeout: u64) -> (Pipeline, tempfile::TempDir) {
         "globals": {"shutdown_timeout": shutdown_timeout},
         "outputs": {"c": {"type": "console"}},
         "inputs": {"sqs_collector": {
-            "id": "1", "base_url": "https://sqs.eu-west-1.amazonaws.com/1/q", "services": {"aws_sqs_vpc": {}}
+            "id": "1", "base_url": "https://sqs.eu-west-1.amazonaws.com/111111111111/q", "services": {"aws_sqs_vpc": {}}
         }}
     });
     let parsed = config::parse(&text.to_string(), directory.path(), &Environment::here());

@@ -284,7 +284,7 @@ pub mod testing {
     pub fn telemetry() -> Telemetry {
         let input = Input::new(
             "sqs_collector",
-            "https://sqs.eu-west-1.amazonaws.com/1/q",
+            "https://sqs.eu-west-1.amazonaws.com/111111111111/q",
             &["aws_sqs_fdr", "aws_sqs_vpc", "a \"b\\\n"],
         );
         Telemetry {
@@ -404,7 +404,7 @@ mod tests {
     fn config(services: &str) -> Config {
         let text = format!(
             "{{\"outputs\": {{\"c\": {{\"type\": \"console\"}}}}, \"inputs\": {{\"sqs_collector\": {{\"id\": \"1\", \
-             \"base_url\": \"https://sqs.eu-west-1.amazonaws.com/1/q\", \"services\": {{{services}}}}}}}}}"
+             \"base_url\": \"https://sqs.eu-west-1.amazonaws.com/111111111111/q\", \"services\": {{{services}}}}}}}}}"
         );
         crate::config::parse(&text, std::path::Path::new(""), &crate::config::Environment::here())
             .unwrap()

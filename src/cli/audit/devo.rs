@@ -11,6 +11,7 @@ use crate::audit::devo::{Api, Problem};
 use crate::audit::report::text_of;
 use crate::aws::Http;
 use crate::base::limits::{AUDIT_GIVERS_MAX, LEDGER_SENT_SLOT};
+use crate::base::text::address;
 use crate::cli::table::plain;
 use crate::ledger::{Look, Row, slot_of};
 use crate::settings::Config;
@@ -120,8 +121,7 @@ impl Comparison {
         table.column_iter_mut().skip(1).take(2).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
         writeln!(out, "{}", table.trim_fmt())?;
         for row in concerned.iter().take(crate::audit::report::NAMED_MAX) {
-            let (bucket, key) = (row.place.bucket.escape_debug(), row.place.key.escape_debug());
-            writeln!(out, "possibly not in Devo: s3://{bucket}/{key}")?;
+            writeln!(out, "possibly not in Devo: {}", address(&row.place.bucket, &row.place.key))?;
         }
         writeln!(out, "{}\n", self.sentence())
     }

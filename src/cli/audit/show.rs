@@ -13,6 +13,15 @@ use crate::cli::table::plain;
 use crate::settings::Config;
 use crate::telemetry::size;
 
+/// The reason why a report is not shown whole.
+#[derive(Debug)]
+pub enum Unshown {
+    /// Standard output does not take it. The process ends with that, as after every command that prints.
+    Output(#[expect(dead_code, reason = "standard output notes its own failures")] io::Error),
+    /// The list of missing objects cannot be read.
+    List(String),
+}
+
 /// Writes the report for people: services and hours, reasons, the first missing objects, advice, a sentence.
 pub fn text(out: &mut dyn Write, config: &Config, report: &Report, advice: &[String]) -> io::Result<()> {
     let name = |input: usize| input_name(config, input);
@@ -86,7 +95,9 @@ pub fn json(
     mut spool: Spool,
     advice: &[String],
     devo: Option<Value>,
-) -> io::Result<()> {
+) -> Result<(), Unshown> {
+    let list = |error: io::Error| Unshown::List(format!("the missing objects cannot be listed: {error}"));
+    let objects = spool.objects().map_err(list)?;
     let name = |input: usize| input_name(config, input);
     let mut all = report.json(name);
     all["advice"] = json!(advice);
@@ -94,26 +105,59 @@ pub fn json(
         all["devo"] = devo;
     }
     let Value::Object(members) = all else { return Ok(()) };
-    writeln!(out, "{{")?;
+    writeln!(out, "{{").map_err(Unshown::Output)?;
     for (key, value) in members {
-        writeln!(out, "  {}: {value},", Value::from(key))?;
+        writeln!(out, "  {}: {value},", Value::from(key)).map_err(Unshown::Output)?;
     }
-    write!(out, "  \"missing\": [")?;
+    write!(out, "  \"missing\": [").map_err(Unshown::Output)?;
     let mut comma = "";
-    for missing in spool.objects()? {
-        let missing = missing.map_err(io::Error::other)?;
+    for missing in objects {
+        let missing = missing.map_err(Unshown::List)?;
         if missing.class != Class::Missing {
             continue;
         }
         let Missing { input, service, bucket, key, bytes, etag, modified, archived, .. } = missing;
         let object = json!({"input": name(input), "service": service, "bucket": bucket, "key": key, "bytes": bytes,
                             "etag": etag, "modified": text_of(modified), "archived": archived});
-        write!(out, "{comma}\n    {object}")?;
+        write!(out, "{comma}\n    {object}").map_err(Unshown::Output)?;
         comma = ",";
     }
-    writeln!(out, "\n  ]\n}}")
+    writeln!(out, "\n  ]\n}}").map_err(Unshown::Output)
 }
 
 fn input_name(config: &Config, input: usize) -> String {
     config.inputs.get(input).map(|input| input.key.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::audit::Window;
+
+    /// A full disk.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn output_that_cannot_be_written_is_told_from_a_list_that_cannot_be_read() {
+        let config = crate::config::testing::of_inputs(
+            "  sqs_collector: {id: 1, base_url: 'http://127.0.0.1:1/000000000000/q', region: us-east-1, services: {aws_sqs_vpc: {}}}",
+        );
+        let report = Report::new(Window { from: Timestamp::UNIX_EPOCH, to: Timestamp::UNIX_EPOCH });
+        let shown = json(&mut Full, &config, &report, Spool::new().unwrap(), &[], None);
+        assert!(matches!(shown, Err(Unshown::Output(_))), "{shown:?}");
+        let shown = json(&mut Vec::new(), &config, &report, Spool::new().unwrap(), &[], None);
+        assert!(shown.is_ok(), "{shown:?}");
+    }
 }

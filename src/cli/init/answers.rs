@@ -191,7 +191,7 @@ const CREDENTIALS: &str = "    # No credentials: the standard AWS chain (environ
     #   aws_access_key_id: AKIA................
     #   aws_secret_access_key_file: aws.secret
     #   aws_cross_account_role: arn:aws:iam::222222222222:role/log-reader
-    #   aws_external_id: an id that both sides know
+    #   aws_external_id: an-id-that-both-sides-know
 ";
 
 /// Quotes any text for YAML.
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_accepted() {
-        let queue = Some("https://sqs.us-east-1.amazonaws.com/1/q".to_owned());
+        let queue = Some("https://sqs.us-east-1.amazonaws.com/111111111111/q".to_owned());
         let polled: Vec<String> = polled_services().into_iter().map(str::to_owned).collect();
         assert!(polled.len() >= 3, "{polled:?}");
         let regions = vec!["us-east-1".to_owned(), "eu-west-1".to_owned()];

@@ -7,7 +7,7 @@ globals: {definitions: my-services.yaml}
 inputs:
   sqs_collector:
     id: 1
-    base_url: https://sqs.us-west-1.amazonaws.com/1/q
+    base_url: https://sqs.us-west-1.amazonaws.com/111111111111/q
     ack_messages: false
     services:
       shop_orders: {line_filter_rules: [[{source: record, key: kind, type: match, value: test}]]}

@@ -66,7 +66,7 @@ fn documented_forms_and_defaults_are_those_of_the_readers() {
 /// Those that no reader gives as a number or a boolean.
 #[test]
 fn documented_defaults_are_those_of_an_empty_file() {
-    let text = "{inputs: {sqs_collector: {id: 7, base_url: 'https://sqs.us-west-1.amazonaws.com/1/q', \
+    let text = "{inputs: {sqs_collector: {id: 7, base_url: 'https://sqs.us-west-1.amazonaws.com/111111111111/q', \
                 services: {aws_sqs_vpc: {}}}}, outputs: {c: {type: console}}}";
     let Config { globals, .. } = parse(text, Path::new("/"), &environment()).unwrap().config;
     let default = |path: &str, key: &str| documented(path, key).unwrap().2;

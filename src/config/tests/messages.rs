@@ -142,6 +142,27 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ),
     ("https://sqs", "http://sqs", &["base_url: is one of AWS's own and begins with http://"]),
     ("111111111111", "11111111111", &["base_url: has an account number without exactly 12 digits"]),
+    ("/111111111111/", "/{account-id}/", &["base_url: has a placeholder in braces"]),
+    (
+        "    services:",
+        "    credentials: {aws_access_key_id: wJalrXUtnFEMI, aws_secret_access_key: AKIAIOSFODNN7EXAMPLE}\n    services:",
+        &["aws_secret_access_key: holds an access key's id, which belongs into aws_access_key_id"],
+    ),
+    (
+        "    services:",
+        "    credentials: {aws_cross_account_role: 'arn:aws:iam::111111111111:role/a', aws_external_id: '{external_id}'}\n    services:",
+        &["aws_external_id: is a placeholder", "aws_external_id: is no external id"],
+    ),
+    (
+        "  id: c1",
+        "  id: c1\n  persistence: {config: {directory_name: /proc/x}}",
+        &["persistence.config.directory_name: is in /proc"],
+    ),
+    (
+        "  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}",
+        "  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}\n  relay_2: {type: relay, config: {address: Relay.local, port: 13000}}",
+        &["outputs.relay_2: delivers to the same place as outputs.relay_1 (relay.local:13000)"],
+    ),
     ("    id", "\tid", &["line 7, column 1: the indentation contains a tab"]),
     (
         "  relay_1: {type: syslog, config: {address: relay.local, port: 13000}}",
@@ -167,6 +188,14 @@ fn each_mistake_is_told_at_its_place() {
         }
     }
     assert_eq!(said("# nothing\n"), ["the file is empty (aws-to-devo init writes a first configuration)"]);
+}
+
+/// Two halves of a key that are swapped: the secret stands where ids are, which are shown.
+#[test]
+fn a_secret_in_the_place_of_the_id_is_not_shown() {
+    let keys = "    credentials: {aws_access_key_id: wJalrXUtnFEMI, aws_secret_access_key: AKIAIOSFODNN7EXAMPLE}\n    services:\n      wJalrXUtnFEMI: {}";
+    let said = said(&GOOD.replacen("    services:", keys, 1)).concat();
+    assert!(said.contains("may be swapped") && !said.contains("wJalrXUtnFEMI"), "{said}");
 }
 
 /// However many there are.

@@ -446,7 +446,7 @@ fn region_and_account_are_filled_in_when_told_to() {
 #[test]
 fn a_tag_without_a_table_is_warned_of_where_it_is_written() {
     let text = "{outputs: {c: {type: console}}, globals: {internal_events: {tag: my.ap.stats}}, inputs: {\
-        sqs_collector: {id: 1, base_url: 'https://sqs.us-west-1.amazonaws.com/1/q', ack_messages: false, services: {\
+        sqs_collector: {id: 1, base_url: 'https://sqs.us-west-1.amazonaws.com/111111111111/q', ack_messages: false, services: {\
             aws_sqs_fdr: {routing_template: edr.crowdstike.cannon}, \
             custom_a: {object_keys: a, file_format: {type: line_split_processor}, routing_template: my.app.a, \
                 routing_cases: [{when: [[{source: record, key: x, type: match, value: y}]], template: cloud.aws.vcp.flow}]}}}, \

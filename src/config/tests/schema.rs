@@ -45,7 +45,7 @@ fn every_prebuilt_service_could_be_written_into_a_file() {
     for row in registry::rows() {
         let services = json!({"custom_x": row.keys});
         let tree = json!({
-            "inputs": {"sqs_collector": {"base_url": "https://sqs.us-east-1.amazonaws.com/1/q", "services": services}},
+            "inputs": {"sqs_collector": {"base_url": "https://sqs.us-east-1.amazonaws.com/111111111111/q", "services": services}},
             "outputs": {"console": {"type": "console"}},
         });
         assert_eq!(faults(&schema, &tree), Vec::<String>::new(), "{}", row.name);
@@ -84,7 +84,7 @@ fn each_processor_and_operator_has_the_keys_that_its_reader_asks_for() {
     let schema = validator();
     let agree = |service: Value, what: &str| {
         let tree = json!({
-            "inputs": {"sqs_collector": {"id": 1, "base_url": "https://sqs.us-east-1.amazonaws.com/1/q",
+            "inputs": {"sqs_collector": {"id": 1, "base_url": "https://sqs.us-east-1.amazonaws.com/111111111111/q",
                                          "services": {"custom_x": service}}},
             "outputs": {"console": {"type": "console"}},
         });

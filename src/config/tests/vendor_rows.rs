@@ -7,7 +7,7 @@ use crate::config::vendor::{ROWS, Row};
 /// A file's inputs (YAML in one line), the problem's path, and the vendor's message with the path filled in.
 type Case = (&'static str, &'static str, &'static str);
 
-const SQS: &str = "sqs_collector: {id: 1, base_url: https://sqs.us-west-1.amazonaws.com/1/q";
+const SQS: &str = "sqs_collector: {id: 1, base_url: https://sqs.us-west-1.amazonaws.com/111111111111/q";
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[

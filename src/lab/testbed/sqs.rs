@@ -324,7 +324,7 @@ mod tests {
 
     fn call(queues: &mut Queues, operation: &str, mut body: Value, now: u64) -> Result<Value, &'static str> {
         if body.get("QueueName").is_none() && body.get("QueueUrl").is_none() {
-            body["QueueUrl"] = json!("https://sqs.us-east-1.amazonaws.com/1/q");
+            body["QueueUrl"] = json!("https://sqs.us-east-1.amazonaws.com/111111111111/q");
         }
         let target = format!("AmazonSQS.{operation}");
         match queues.call(&target, body.to_string().as_bytes(), BASE, T(now)) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{COLUMNS, MORE_COLUMNS, Store, gave, read};
+use crate::ledger::open_error::told;
 use crate::ledger::row::Row;
 
 impl Store {
@@ -11,7 +12,7 @@ impl Store {
     /// # Errors
     /// If the file cannot be read, and the errors of `take`.
     pub fn export(&self, take: &mut dyn FnMut(Row, String) -> Result<(), String>) -> Result<(), String> {
-        let text = |error: rusqlite::Error| error.to_string();
+        let text = |error: rusqlite::Error| told(&error);
         let names: HashMap<i64, String> = gave::names(&self.connection).map_err(text)?;
         let sql = format!(
             "SELECT {COLUMNS}, {}, coalesce((SELECT addresses FROM outputs WHERE outputs.id = objects.outputs), '')

@@ -151,6 +151,7 @@ fn failures_say_whether_to_wait_make_room_or_begin_anew() {
             OpenError::ReadOnly { .. } => "read only",
             OpenError::Full { .. } => "full",
             OpenError::Busy { .. } => "busy",
+            OpenError::Altered { .. } => "altered",
             OpenError::Other { .. } => "other",
             error => panic!("{error}"),
         }
@@ -165,6 +166,7 @@ fn failures_say_whether_to_wait_make_room_or_begin_anew() {
         (SQLITE_IOERR_SHMSIZE, "full"),
         (ffi::SQLITE_BUSY, "busy"),
         (ffi::SQLITE_LOCKED, "busy"),
+        (ffi::SQLITE_ERROR, "altered"),
         (ffi::SQLITE_IOERR, "other"),
     ] {
         assert_eq!(class(code), expected, "{code}");
@@ -242,6 +244,20 @@ fn a_damaged_file_is_refused_by_name() {
         let error = Store::open(&file(&directory)).unwrap_err();
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("ledger.sqlite3") && error.to_string().contains("Move it away"));
+        assert!(!error.to_string().contains(['\n', '*']) && error.to_string().len() < 600, "{error}");
+    }
+}
+
+#[test]
+fn a_file_without_a_table_or_a_column_is_refused_with_a_cure() {
+    for sql in ["DROP TABLE objects", "ALTER TABLE objects RENAME TO things"] {
+        let directory = TempDir::new().unwrap();
+        drop(Store::open(&file(&directory)).unwrap());
+        Connection::open(file(&directory)).unwrap().execute_batch(sql).unwrap();
+        let error = Store::open(&file(&directory)).unwrap_err();
+        assert!(matches!(error, OpenError::Altered { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("no such table: objects. Put a copy of it back, or move it away"), "{text}");
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
     const BOTH: &str = r#"
           sqs_collector:
             id: "1"
-            base_url: https://sqs.us-east-1.amazonaws.com/1/q
+            base_url: https://sqs.us-east-1.amazonaws.com/111111111111/q
             services: {aws_sqs_vpc: {}, aws_sqs_waf: {}}"#;
 
     fn verdict(plan: &Plan, listed: &Listed) -> &'static str {

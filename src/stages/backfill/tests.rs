@@ -26,7 +26,7 @@ const KEYS_PER_PAGE: usize = 2;
 const CONFIG: &str = r#"
       sqs_collector:
         id: "1"
-        base_url: https://sqs.us-east-1.amazonaws.com/1/q
+        base_url: https://sqs.us-east-1.amazonaws.com/111111111111/q
         services: {aws_sqs_vpc: {}}"#;
 
 fn name(number: usize) -> String {

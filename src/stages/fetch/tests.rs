@@ -28,8 +28,8 @@ use crate::telemetry::Telemetry;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const TWO_INPUTS: &str = r#"
-      sqs_collector_1: {id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/1/p", services: {aws_sqs_vpc: {}}}
-      sqs_collector_2: {id: "2", base_url: "https://sqs.us-east-1.amazonaws.com/1/q", services: {aws_sqs_vpc: {}}}"#;
+      sqs_collector_1: {id: "1", base_url: "https://sqs.us-east-1.amazonaws.com/111111111111/p", services: {aws_sqs_vpc: {}}}
+      sqs_collector_2: {id: "2", base_url: "https://sqs.us-east-1.amazonaws.com/111111111111/q", services: {aws_sqs_vpc: {}}}"#;
 
 /// Fetchers with an S3 that answers by the bucket's name: `forbidden`, `missing`, `broken`, `hanging`, or else returns
 /// an object of a few bytes.

@@ -52,8 +52,18 @@ impl Reporter {
 
     /// One line per stage and busy service: totals, and the change since the last call, or since the start.
     pub fn lines(&mut self, now: Instant) -> Vec<Line> {
+        self.lines_while("in flight", now)
+    }
+
+    /// The lines of a pipeline that has ended. An object that it was working on is in flight no more: its message was
+    /// returned.
+    pub fn last_lines(&mut self, now: Instant) -> Vec<Line> {
+        self.lines_while("not finished", now)
+    }
+
+    fn lines_while(&mut self, begun: &str, now: Instant) -> Vec<Line> {
         let new = self.telemetry.snapshot(clock::timestamp());
-        let lines = lines(&new, &self.last, now.duration_since(self.last_at));
+        let lines = lines(&new, &self.last, now.duration_since(self.last_at), begun);
         (self.last, self.last_at) = (new, now);
         lines
     }
@@ -80,7 +90,8 @@ impl Line {
     }
 }
 
-fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<Line> {
+/// `begun` says what the objects are that a service has begun and not ended.
+fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration, begun: &str) -> Vec<Line> {
     let (r, f, d, s, a) = (new.receive(), new.fetch(), new.decode(), new.send(), new.settle());
     let e = new.endings();
     let (fetched, logs) = (f.bytes - old.fetch().bytes, d.bytes - old.decode().bytes);
@@ -178,11 +189,11 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<Line> {
         );
         Line::new("poll", text, json!(p))
     });
-    poll.into_iter().chain(lines).chain(of_services(new, old, elapsed)).collect()
+    poll.into_iter().chain(lines).chain(of_services(new, old, elapsed, begun)).collect()
 }
 
 /// One line for each service that has done anything since the last line.
-fn of_services(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<Line> {
+fn of_services(new: &Snapshot, old: &Snapshot, elapsed: Duration, begun: &str) -> Vec<Line> {
     let all = new.inputs.iter().flat_map(|input| input.services.iter().map(move |service| (input, service)));
     let line = |(input, service): (&InputSnapshot, &ServiceSnapshot)| {
         let before = old.inputs.iter().find(|before| before.name == input.name);
@@ -197,7 +208,7 @@ fn of_services(new: &Snapshot, old: &Snapshot, elapsed: Duration) -> Vec<Line> {
         let (ended, delivered) = (service.endings, service.delivered);
         let events = delivered.events.saturating_sub(events_before);
         let text = format!(
-            "{} of inputs.{}: {} events delivered ({events} new, {}/s), {} of logs; objects: {} delivered, {} empty, {} left out, {} refused, {} in flight; lag {}",
+            "{} of inputs.{}: {} events delivered ({events} new, {}/s), {} of logs; objects: {} delivered, {} empty, {} left out, {} refused, {} {begun}; lag {}",
             service.name,
             input.name,
             delivered.events,
@@ -280,6 +291,17 @@ mod tests {
         assert!(warned(-1).starts_with("outputs.devo_1: the client certificate has expired: "));
         telemetry.outputs[0].set_certificate_expires_at(None);
         assert!(certificate_warnings(&telemetry.snapshot(testing::now()), testing::now()).is_empty());
+    }
+
+    #[test]
+    fn at_the_end_no_service_has_objects_in_flight() {
+        let telemetry = Arc::new(testing::telemetry());
+        let mut reporter = Reporter::new(Arc::clone(&telemetry), Instant::now());
+        telemetry.inputs[0].services[1].begin(None);
+        let service = |lines: Vec<Line>| lines.into_iter().find(|line| line.about == "service").unwrap();
+        assert!(service(reporter.lines(Instant::now())).text.contains(", 1 in flight; "));
+        let last = service(reporter.last_lines(Instant::now()));
+        assert!(last.text.contains(", 1 not finished; "), "{last:?}");
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Drop for Page {
 fn config() -> settings::Config {
     let text = r#"{
         "globals": {"id": "1023", "name": "collector-eu", "memory_limit": "512MiB", "workers": 2},
-        "inputs": {"sqs_collector": {"id": "1", "base_url": "https://sqs.eu-west-1.amazonaws.com/1/q", "services": {"aws_sqs_vpc": {}}}},
+        "inputs": {"sqs_collector": {"id": "1", "base_url": "https://sqs.eu-west-1.amazonaws.com/111111111111/q", "services": {"aws_sqs_vpc": {}}}},
         "outputs": {"console": {"type": "console"}}
     }"#;
     config::parse(text, Path::new(""), &config::Environment::here()).unwrap_or_else(|e| panic!("{e}")).config
@@ -395,7 +395,8 @@ fn names_are_nothing_but_text() {
         "<img src=x onerror='window.injected=1'><script>window.injected=1</script>\"'>&amp;\u{202e}</td>${1}";
     let names = [hostile, "__proto__", "constructor", "toString", "<b>", &"long".repeat(200)];
     let input = |name: &str| {
-        let input = Input::new(name, &format!("https://sqs.eu-west-1.amazonaws.com/1/{name}"), &[name]);
+        let input =
+            Input::new(name, &format!("https://sqs.eu-west-1.amazonaws.com/111111111111/{name}"), &[name]);
         input.queue.set_redrive(Redrive::After {
             attempts_max: 3,
             dead_letter_arn: format!("arn:aws:sqs:{name}:1:{name}"),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::ledger::{Added, Ledger};
 use super::lines::Entry;
 use crate::fleet::Known;
-use crate::ledger::{FILE, Mark, Polled, Store};
+use crate::ledger::{FILE, Mark, Polled, Store, told};
 use crate::pipeline;
 use crate::settings::Config;
 
@@ -72,5 +72,5 @@ impl Ledger for Local {
 }
 
 fn text(error: rusqlite::Error) -> String {
-    error.to_string()
+    told(&error)
 }
