@@ -865,6 +865,12 @@ pub const FLEET_KEY_BYTES_MAX: usize = 2048;
 pub const FLEET_SORT_KEY_BYTES_MAX: usize = 1024;
 /// Time between looks at an object that another host collects.
 pub const FLEET_OBJECT_WAIT: Duration = Duration::from_secs(2);
+/// Time after which a claim's holder writes it again, although nothing is new: its heart may beat without the claim.
+pub const FLEET_CLAIM_RENEWAL: Duration = Duration::from_secs(60);
+/// A claim that stands still for this long, by the clock of the host that looks, is over, although its holder's heart beats.
+pub const FLEET_CLAIM_LAPSE: Duration = Duration::from_secs(180);
+/// A longer wait for another host's object is shown as a trouble.
+pub const FLEET_OBJECT_WAIT_NOTED: Duration = Duration::from_secs(300);
 /// Time between attempts to claim an object while the table does not answer, or another host was faster. It grows to
 /// [`FLEET_OBJECT_WAIT`], so that a throttled table is not kept throttled.
 pub const FLEET_RETRY_WAIT: Duration = Duration::from_millis(250);
@@ -1094,6 +1100,8 @@ const _: () = {
     assert!(POLL_REST_MAX.as_secs() < STANDSTILL_MAX.as_secs(), "a resting source is not dead");
     assert!(FLEET_TERM.as_secs() < FLEET_LEASE.as_secs(), "nobody else has a lease before its term ends");
     assert!(2 * (FLEET_INTERVAL.as_secs() + FLEET_CALL_TIMEOUT.as_secs()) < FLEET_TERM.as_secs());
+    assert!(FLEET_LEASE.as_secs() + 2 * FLEET_CLAIM_RENEWAL.as_secs() < FLEET_CLAIM_LAPSE.as_secs());
+    assert!(FLEET_CLAIM_LAPSE.as_secs() < FLEET_OBJECT_WAIT_NOTED.as_secs());
     assert!(FLEET_ROUND.as_secs() + 3 * FLEET_CALL_TIMEOUT.as_secs() < FLEET_TERM.as_secs());
     assert!(FIGURES_AGE_MAX.as_secs() >= 2 * DEPTH_INTERVAL.as_secs(), "a figure must outlive two requests");
     assert!(AWS_BACKOFF_FIRST.as_millis() < AWS_BACKOFF_MAX.as_millis());

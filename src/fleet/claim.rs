@@ -9,7 +9,7 @@ use super::record::{Key, Record};
 use crate::ack::{Ending, Outcome};
 use crate::aws::{Error, Kind};
 use crate::base::limits::{
-    FLEET_OBJECT_PATIENCE, FLEET_OBJECT_WAIT, FLEET_RETRY_WAIT, LEDGER_PROGRESS_BATCHES,
+    FLEET_CLAIM_LAPSE, FLEET_OBJECT_PATIENCE, FLEET_OBJECT_WAIT, FLEET_RETRY_WAIT, LEDGER_PROGRESS_BATCHES,
 };
 use crate::base::locks::lock;
 use crate::base::runtime::clock;
@@ -29,12 +29,29 @@ struct Inner {
 #[derive(Default)]
 struct State {
     held: Option<Held>,
-    /// The claim of another host as it was first seen.
-    seen: Option<(String, u64, Instant)>,
+    /// The claim of another host.
+    seen: Option<Seen>,
+    /// The content, and the epoch, of a claim that the table may have for this host, although this one does not hold it: the
+    /// answer was lost, or the call may still arrive.
+    tried: Option<(Key, u64)>,
+    /// The content that other claims of it are waited for.
+    awaited: Option<Key>,
     /// Since when the table has not said who has the object.
     undecided: Option<Instant>,
     /// Another host has taken the claim over, or a command has removed the object from the table.
     lost: bool,
+}
+
+/// Another host's claim, as this one has seen it.
+struct Seen {
+    holder: String,
+    epoch: u64,
+    /// What each renewal changes.
+    at: i64,
+    /// When it was first seen.
+    first: Instant,
+    /// When it was first seen as it is now.
+    changed: Instant,
 }
 
 /// The answer to a host that wants to collect an object.
@@ -75,16 +92,20 @@ impl Claim {
         if self.held().is_some_and(|held| Some(&held.key) == key.as_ref()) {
             return Taken::Here;
         }
-        self.give_up();
+        self.give_up(key.as_ref());
         let Some(key) = key else { return Taken::Here };
-        match self.0.objects.reach() {
+        let taken = match self.0.objects.reach() {
             Reach::Joining => Taken::Wait(FLEET_RETRY_WAIT),
             Reach::Away => Taken::Here,
             Reach::Usable => self.decide(self.ask(&key)),
+        };
+        if taken == Taken::Here {
+            self.note_wait(&key, false);
         }
+        taken
     }
 
-    /// No object waits for the table without end, whatever it answers: only for another host that lives.
+    /// No object waits for the table without end, whatever it answers: only for another host that lives and renews its claim.
     fn decide(&self, asked: Result<Asked, Error>) -> Taken {
         let is_usable = match asked {
             Ok(Asked::Here) => return self.decided(Taken::Here),
@@ -140,6 +161,9 @@ impl Claim {
         if self.held().is_none() {
             objects.free(key);
         }
+        if let Ok(Asked::Elsewhere) = taken {
+            self.note_wait(key, true);
+        }
         if taken.is_ok() {
             objects.worked();
         }
@@ -148,13 +172,23 @@ impl Claim {
 
     fn claim(&self, key: &Key) -> Result<Asked, Error> {
         let table = self.0.objects.table();
-        if self.state().seen.is_none() && table.create_object(key, &self.fresh(key, 1))? {
-            return Ok(self.hold(key, 1, 0));
+        if self.state().seen.is_none() {
+            self.tries(key, 1);
+            if table.create_object(key, &self.fresh(key, 1))? {
+                return Ok(self.hold(key, 1, 0));
+            }
         }
-        let Some(record) = table.object(key)? else {
+        let found = table.object(key).inspect_err(|error| {
+            // This host has not written what it cannot read.
+            if *error.kind() == Kind::BadRequest {
+                self.state().tried = None;
+            }
+        });
+        let Some(record) = found? else {
             self.state().seen = None;
             return Ok(Asked::Undecided);
         };
+        self.rule_out(&record);
         let known = self.learn(key, &record);
         if known.as_ref().is_some_and(|row| row.delivered) {
             return Ok(Asked::Here);
@@ -165,9 +199,39 @@ impl Claim {
         let (epoch, saved) = (record.epoch.saturating_add(1), known.as_ref().map_or(0, |row| row.records));
         let fresh = self.fresh(key, epoch);
         let next = Record { row: known.unwrap_or_else(|| fresh.row.clone()), ..fresh };
+        self.tries(key, epoch);
         match table.change_object(key, &next.attributes(table.expiry()), &record.holder, record.epoch)? {
             true => Ok(self.hold(key, epoch, saved)),
             false => Ok(Asked::Undecided),
+        }
+    }
+
+    /// Notes that the table may have this claim from now on, whatever the answer.
+    fn tries(&self, key: &Key, epoch: u64) {
+        let mut state = self.state();
+        let before = state.tried.take().filter(|(tried, _)| tried == key).map_or(0, |(_, epoch)| epoch);
+        state.tried = Some((key.clone(), epoch.max(before)));
+    }
+
+    /// Forgets a claim that was tried if the table shows that it was not made, and cannot be made any more: a call that is late
+    /// finds another epoch than it asks for.
+    fn rule_out(&self, record: &Record) {
+        let may_be_late = |epoch: u64| record.epoch.checked_add(1) == Some(epoch);
+        let is_own = record.holder == self.0.objects.host();
+        let mut state = self.state();
+        state.tried = state.tried.take().filter(|(_, epoch)| is_own || may_be_late(*epoch));
+    }
+
+    fn note_wait(&self, key: &Key, waits: bool) {
+        let (holder, before) = {
+            let mut state = self.state();
+            let next = waits.then(|| key.clone());
+            let before = std::mem::replace(&mut state.awaited, next).filter(|before| !waits || before != key);
+            (state.seen.as_ref().filter(|_| waits).map(|seen| seen.holder.clone()), before)
+        };
+        before.iter().for_each(|key| self.0.objects.awaits(key, None));
+        if let Some(holder) = holder {
+            self.0.objects.awaits(key, Some(holder));
         }
     }
 
@@ -187,16 +251,37 @@ impl Claim {
         if [NOBODY, self.0.objects.host()].contains(&holder.as_str()) {
             return true;
         }
-        let mut state = self.state();
-        let known = state.seen.take().filter(|(host, number, _)| host == holder && number == epoch);
-        let seen = known.map_or_else(clock::now, |(_, _, seen)| seen);
-        state.seen = Some((holder.clone(), *epoch, seen));
-        self.0.objects.is_gone(holder, seen)
+        let (seen, changed) = {
+            let mut state = self.state();
+            let (at, now) = (record.row.at, clock::now());
+            let known = state.seen.take().filter(|seen| seen.holder == *holder && seen.epoch == *epoch);
+            let first = known.as_ref().map_or(now, |seen| seen.first);
+            let changed = known.filter(|seen| seen.at == at).map_or(now, |seen| seen.changed);
+            state.seen = Some(Seen { holder: holder.clone(), epoch: *epoch, at, first, changed });
+            (first, changed)
+        };
+        self.0.objects.is_gone(holder, seen) || self.has_lapsed(holder, changed)
+    }
+
+    /// True if a claim has stood still since `changed` for so long that its holder does not have it, although that one lives.
+    fn has_lapsed(&self, holder: &str, changed: Instant) -> bool {
+        let has_lapsed = clock::since(changed) >= FLEET_CLAIM_LAPSE;
+        if has_lapsed {
+            log::warn!(
+                "fleet: {} is taken over from host {holder}, which lives, but has not renewed its claim for {} s: it does not have the \
+                 object, or cannot write to the table's item; it goes on here after the last record in the table",
+                self.0.entry.place(),
+                FLEET_CLAIM_LAPSE.as_secs()
+            );
+        }
+        has_lapsed
     }
 
     fn hold(&self, key: &Key, epoch: u64, saved: u64) -> Asked {
-        let held = Some(Held { key: key.clone(), epoch, saved });
-        *self.state() = State { held, ..State::default() };
+        let held = Some(Held { key: key.clone(), epoch, saved, at: clock::now() });
+        let mut state = self.state();
+        let awaited = state.awaited.take();
+        *state = State { held, awaited, ..State::default() };
         Asked::Here
     }
 
@@ -219,22 +304,34 @@ impl Claim {
 
     /// The object's work ends here, with this outcome. It must be called before the entry is settled.
     pub fn end(&self, outcome: Outcome, ending: Option<Ending>) {
-        let (held, lost) = {
+        let (held, tried, awaited, lost) = {
             let mut state = self.state();
-            (state.held.take(), state.lost)
+            (state.held.take(), state.tried.take(), state.awaited.take(), state.lost)
         };
+        awaited.iter().for_each(|key| self.0.objects.awaits(key, None));
         let row = self.0.entry.so_far(outcome, ending);
         match (held, row) {
             (Some(held), row) => self.release(&held, row),
-            (None, Some(row)) if row.delivered => self.tell(row, lost),
-            (None, _) => (),
+            (None, Some(row)) if row.delivered => self.tell(row, tried, lost),
+            (None, _) => tried.into_iter().for_each(|(key, _)| self.disown(key)),
         }
     }
 
-    /// Gives up a claim of which nothing was collected.
-    fn give_up(&self) {
-        let held = self.state().held.take();
+    /// Gives up a claim of which nothing was collected, and what was tried of another content than `next`.
+    fn give_up(&self, next: Option<&Key>) {
+        let (held, tried) = {
+            let mut state = self.state();
+            let is_next = state.tried.as_ref().is_some_and(|(key, _)| Some(key) == next);
+            (state.held.take(), if is_next { None } else { state.tried.take() })
+        };
         held.into_iter().for_each(|held| self.release(&held, None));
+        tried.into_iter().for_each(|(key, _)| self.disown(key));
+    }
+
+    /// Sees to it that the table does not name this host as the holder of what it does not hold.
+    fn disown(&self, key: Key) {
+        let record = self.record(self.fresh(&key, 1).row, NOBODY, 1);
+        self.0.objects.disown(key, &record, Arc::new(self.clone()));
     }
 
     fn release(&self, held: &Held, row: Option<Row>) {
@@ -244,10 +341,22 @@ impl Claim {
     }
 
     /// Tells the table about a delivered object that was not claimed, or whose claim was `lost`.
-    fn tell(&self, row: Row, lost: bool) {
-        let Some(key) = Key::of(&row.place, &row.identity) else { return };
-        let record = self.record(row, NOBODY, 0);
-        if lost { self.0.objects.restore(key, &record) } else { self.0.objects.tell(key, record) }
+    fn tell(&self, row: Row, tried: Option<(Key, u64)>, lost: bool) {
+        let key = Key::of(&row.place, &row.identity);
+        let tried = match tried {
+            Some((other, _)) if Some(&other) != key.as_ref() => {
+                self.disown(other);
+                None
+            }
+            tried => tried.map(|(_, epoch)| epoch),
+        };
+        let Some(key) = key else { return };
+        // A claim that arrives late finds its own epoch, and changes nothing.
+        let record = self.record(row, NOBODY, tried.unwrap_or(0));
+        match lost {
+            true => self.0.objects.restore(key, &record, Arc::new(self.clone())),
+            false => self.0.objects.tell(key, record, tried.is_some()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -272,14 +381,15 @@ impl Holder for Claim {
 
     fn saved(&self, records: u64) {
         if let Some(held) = &mut self.state().held {
-            held.saved = records;
+            (held.saved, held.at) = (records, clock::now());
         }
     }
 
     fn lose(&self) {
         {
             let mut state = self.state();
-            (state.held, state.lost) = (None, true);
+            state.tried = state.held.take().map(|held| (held.key, held.epoch));
+            state.lost = true;
         }
         self.0.entry.revoke();
     }

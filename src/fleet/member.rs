@@ -245,9 +245,27 @@ impl Member {
         }
         // Before anything is given up: the plan is for the leases as they were read.
         let plan = self.plan(clock::now());
-        let released = shared.release_free(began + FLEET_ROUND, (shared.load)().outage >= FLEET_UNABLE_TIME);
+        let is_cut_off = (shared.load)().outage >= FLEET_UNABLE_TIME;
+        let released = shared.release_free(began + FLEET_ROUND, is_cut_off);
+        let strays = self.strays(&plan, is_cut_off);
+        let freed = each(strays, began + FLEET_ROUND, |lease| {
+            shared.table.release(&lease.source, &shared.host.id, lease.epoch).map(drop)
+        });
         let until = began + FLEET_TERM;
-        released.and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
+        released.and(freed).and(each(&plan.take, began + FLEET_ROUND, |taking| shared.take(taking, until)))
+    }
+
+    /// The leases that name this host, although it neither holds them nor is about to take them: the answer to the call that has
+    /// taken one was lost, or the call has arrived late. Nobody else would poll their sources. `anyway`: also if pages of an
+    /// earlier time are in flight.
+    fn strays(&self, plan: &Plan, anyway: bool) -> Vec<Lease> {
+        let Shared { host, tenures, .. } = &*self.shared;
+        let is_stray = |lease: &&Lease| {
+            let is_unheld = |tenure: &Tenure| tenure.is_vacant() || (anyway && tenure.held().is_none());
+            tenures.get(&lease.source).is_none_or(is_unheld)
+                && !plan.take.iter().any(|taking| taking.source == lease.source)
+        };
+        self.view.leases_of(&host.id).filter(is_stray).cloned().collect()
     }
 
     /// Writes a heartbeat. Returns true if the one before was so long ago, or this host was removed from the table for so

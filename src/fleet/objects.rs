@@ -4,6 +4,11 @@
 //! lost them, as soon as another host wants them. Each write of a claimed object has the condition that the claim still
 //! has the writer's epoch.
 //!
+//! The answer to a write may be lost, and a write may arrive when nobody waits for it any more. So a host that goes on without
+//! a claim that it has tried to make looks at the object's entry when its work ends, until it knows that the entry does not
+//! name it. And a holder renews what it holds: a claim that stands still for some minutes is over, even if its holder's heart
+//! beats.
+//!
 //! The table is a help, not a need: while it cannot be used, objects are collected with the local ledger alone, and what
 //! was delivered is written when it can be used again.
 
@@ -22,8 +27,9 @@ use crate::aws::dynamodb::{self, number, text};
 use crate::aws::{Error, Kind};
 use crate::base::crew::Crew;
 use crate::base::limits::{
-    FLEET_BATCH_WRITES_MAX, FLEET_CLOSE_INTERVAL, FLEET_OBJECT_PATIENCE, FLEET_OBJECT_RETRY,
-    FLEET_OBJECT_WRITERS, FLEET_OBJECTS_WAITING_MAX, FLEET_SAVE_INTERVAL, STOP_CHECK_INTERVAL,
+    FLEET_BATCH_WRITES_MAX, FLEET_CLAIM_RENEWAL, FLEET_CLOSE_INTERVAL, FLEET_OBJECT_PATIENCE,
+    FLEET_OBJECT_RETRY, FLEET_OBJECT_WAIT_NOTED, FLEET_OBJECT_WRITERS, FLEET_OBJECTS_WAITING_MAX,
+    FLEET_SAVE_INTERVAL, STOP_CHECK_INTERVAL,
 };
 use crate::base::locks::lock;
 use crate::base::runtime::atomic::{AtomicUsize, Ordering};
@@ -46,6 +52,8 @@ struct Inner {
     /// Objects are claimed before they are collected.
     claims: bool,
     health: Arc<Health>,
+    /// Objects that wait for other hosts.
+    patience: Arc<Health>,
     state: Mutex<State>,
     writes: Sender<Write>,
     /// Writes that are not done.
@@ -63,6 +71,10 @@ struct State {
     hosts: Heartbeats,
     /// Claims that are held or asked for. Ordered, so that a simulation's calls depend on its seed alone.
     held: BTreeMap<Key, Arc<dyn Holder>>,
+    /// The objects that wait for another host: which one, and since when.
+    awaited: BTreeMap<Key, (String, Instant)>,
+    /// Where the latest write of claims stopped because of an error: the next one begins behind it.
+    failed_at: Option<Key>,
     /// This host was silent for so long that others may have taken its claims over.
     doubtful: bool,
 }
@@ -74,6 +86,8 @@ pub struct Held {
     pub epoch: u64,
     /// Confirmed records that the table knows of.
     pub saved: u64,
+    /// When it was last written.
+    pub at: Instant,
 }
 
 /// A claim as the fleet's threads see it.
@@ -109,10 +123,19 @@ pub enum Reach {
 /// The end of a claim.
 struct Release {
     key: Key,
-    /// The claim's. None: the claim is lost, and only an object that the table does not have is written.
-    epoch: Option<u64>,
+    basis: Basis,
     /// The attributes to set.
     attributes: Vec<(&'static str, Value)>,
+}
+
+/// What a host knows of a claim that is to end.
+enum Basis {
+    /// It is held, with this epoch.
+    Held(u64),
+    /// It is lost, and the object delivered: another host that has taken it over writes its end.
+    Lost(Arc<dyn Holder>),
+    /// It was tried, and is not held: the table may name this host, or may come to do so.
+    Tried(Arc<dyn Holder>),
 }
 
 /// How an object has ended.
@@ -132,11 +155,15 @@ impl Objects {
         telemetry: &Telemetry,
     ) -> (Objects, Receivers) {
         let health = Arc::new(Health::dispensable(format!("shared table {}: objects", table.name())));
+        let patience =
+            Arc::new(Health::dispensable(format!("shared table {}: objects of other hosts", table.name())));
         telemetry.adopt(&health);
+        telemetry.adopt(&patience);
         let (writes, receiver) = unbounded();
         let (table, host, state) = (table.clone(), host.to_owned(), Mutex::default());
         let (waiting, closed) = (AtomicUsize::new(0), Stop::new());
-        let inner = Inner { table, host, destinations, claims, health, state, writes, waiting, closed };
+        let inner =
+            Inner { table, host, destinations, claims, health, patience, state, writes, waiting, closed };
         (Objects(Arc::new(inner)), Receivers(receiver))
     }
 
@@ -243,18 +270,40 @@ impl Objects {
             Some(record) => record.attributes(self.0.table.expiry()),
             None => vec![("holder", text(NOBODY)), ("epoch", number(held.epoch))],
         };
-        self.push(Write::Release(Release { key: held.key.clone(), epoch: Some(held.epoch), attributes }));
+        self.push(Write::Release(Release {
+            key: held.key.clone(),
+            basis: Basis::Held(held.epoch),
+            attributes,
+        }));
+    }
+
+    /// Sees to it, soon, that the table does not name this host as the object's holder, also not because of a call that is still
+    /// on its way. `record`: the object's entry if the table has none. `claim` is the one that has tried.
+    pub(super) fn disown(&self, key: Key, record: &Record, claim: Arc<dyn Holder>) {
+        let attributes = record.attributes(self.0.table.expiry());
+        self.push(Write::Release(Release { key, basis: Basis::Tried(claim), attributes }));
+    }
+
+    /// Notes that an object waits for another host, or that it no longer does.
+    pub(super) fn awaits(&self, key: &Key, holder: Option<String>) {
+        let mut state = self.state();
+        let before = state.awaited.remove(key);
+        if let Some(holder) = holder {
+            let since = before.map_or_else(clock::now, |(_, since)| since);
+            state.awaited.insert(key.clone(), (holder, since));
+        }
     }
 
     /// Writes that an object was delivered whose claim is lost, soon, unless the table has it: then another host writes its end.
-    pub(super) fn restore(&self, key: Key, record: &Record) {
+    pub(super) fn restore(&self, key: Key, record: &Record, claim: Arc<dyn Holder>) {
         let attributes = record.attributes(self.0.table.expiry());
-        self.push(Write::Release(Release { key, epoch: None, attributes }));
+        self.push(Write::Release(Release { key, basis: Basis::Lost(claim), attributes }));
     }
 
-    /// Writes that an object was delivered without a claim, soon. Beyond a bound, only this host knows.
-    pub(super) fn tell(&self, key: Key, record: Record) {
-        if self.0.waiting.load(Ordering::Relaxed) < FLEET_OBJECTS_WAITING_MAX {
+    /// Writes that an object was delivered without a claim, soon. Beyond a bound, only this host knows, unless it has `tried` to
+    /// claim it: the table may name it as the holder.
+    pub(super) fn tell(&self, key: Key, record: Record, tried: bool) {
+        if tried || self.0.waiting.load(Ordering::Relaxed) < FLEET_OBJECTS_WAITING_MAX {
             let item = record.item(&key, self.0.table.expiry());
             self.push(Write::Put(key, dynamodb::put_request(item)));
         }
@@ -269,26 +318,62 @@ impl Objects {
     fn save_until_closed(&self) {
         while !self.0.closed.wait(FLEET_SAVE_INTERVAL) {
             self.save();
+            self.note_waits();
         }
     }
 
-    /// Writes the progress of big objects; of all if their claims are doubtful.
+    /// The object that has waited longest for another host, that host, and since when.
+    pub(super) fn longest_wait(&self) -> Option<(String, String, Instant)> {
+        let state = self.state();
+        let longest = state.awaited.iter().min_by_key(|(_, (_, since))| *since);
+        longest.map(|(key, (holder, since))| (key.place.to_string(), holder.clone(), *since))
+    }
+
+    /// Shows the object that has waited longest for another host, if that is long.
+    fn note_waits(&self) {
+        let longest = self.longest_wait();
+        match longest.filter(|(_, _, since)| clock::since(*since) >= FLEET_OBJECT_WAIT_NOTED) {
+            Some((object, holder, _)) => self.0.patience.failed(
+                format!(
+                    "{object} waits for host {holder}, which has it and renews its claim, but has not come to an end: see that host's \
+                     status. If it returns the object, or no longer renews the claim, this one goes on after the last record in the table"
+                ),
+                false,
+            ),
+            None => self.0.patience.calms_down(),
+        }
+    }
+
+    /// Writes the progress of big objects, and renews claims that have not been written for long; all if they are doubtful.
     fn save(&self) {
-        let (held, doubtful) = {
+        let (mut held, doubtful) = {
             let mut state = self.state();
             if state.reach != Reach::Usable {
                 return;
             }
-            (state.held.values().cloned().collect::<Vec<_>>(), std::mem::take(&mut state.doubtful))
+            let mut held: Vec<_> =
+                state.held.iter().map(|(key, claim)| (key.clone(), Arc::clone(claim))).collect();
+            // One that always fails must not keep the others from being renewed.
+            if let Some(last) = state.failed_at.take() {
+                let next = held.partition_point(|(key, _)| *key <= last);
+                held.rotate_left(next);
+            }
+            (held.into_iter(), std::mem::take(&mut state.doubtful))
         };
-        if let Err(error) = held.iter().try_for_each(|claim| self.save_one(claim, doubtful)) {
-            self.state().doubtful |= doubtful;
+        let failed = held.find_map(|(key, claim)| Some((key, self.save_one(&claim, doubtful).err()?)));
+        if let Some((key, error)) = failed {
+            {
+                let mut state = self.state();
+                state.doubtful |= doubtful;
+                state.failed_at = Some(key);
+            }
             self.failed(&error);
         }
     }
 
     fn save_one(&self, claim: &Arc<dyn Holder>, anyhow: bool) -> Result<(), Error> {
         let Some(held) = claim.held() else { return Ok(()) };
+        let anyhow = anyhow || clock::since(held.at) >= FLEET_CLAIM_RENEWAL;
         let Some(record) = claim.unsaved(&held, anyhow) else { return Ok(()) };
         let attributes = record.attributes(self.0.table.expiry());
         match self.0.table.change_object(&held.key, &attributes, &self.0.host, held.epoch)? {
@@ -297,7 +382,10 @@ impl Objects {
             false if claim.held().as_ref().is_some_and(|now| now.epoch == held.epoch) => {
                 // If that cannot be read, the claim is over all the same.
                 let now = self.0.table.object(&held.key).ok().flatten();
-                self.lost(claim, &held, now.as_ref());
+                let is_own = |now: &Record| now.holder == self.0.host && now.epoch == held.epoch;
+                if !now.as_ref().is_some_and(is_own) {
+                    self.lost(claim, &held, now.as_ref());
+                }
             }
             false => (),
         }
@@ -358,16 +446,7 @@ impl Objects {
     }
 
     fn try_to_write(&self, releases: &mut Vec<Release>, puts: &mut Vec<Value>) -> Result<(), Error> {
-        while let Some(Release { key, epoch, attributes }) = releases.last() {
-            // If it is another host's by now, that one writes its end.
-            let written = match epoch {
-                Some(epoch) => self.0.table.change_object(key, attributes, &self.0.host, *epoch),
-                None => self.0.table.add_object(key, attributes),
-            };
-            let written = written.map(drop);
-            self.unless_refused(written, &key.pk())?;
-            releases.pop();
-        }
+        let released = self.write_releases(releases);
         if !puts.is_empty() {
             *puts = match self.0.table.write_batch(puts) {
                 // One of them, and the table does not say which.
@@ -379,7 +458,84 @@ impl Objects {
                 }
             };
         }
-        Ok(())
+        released
+    }
+
+    /// Writes one after another, until an error. What is left is tried last the next time, since others may work.
+    fn write_releases(&self, releases: &mut Vec<Release>) -> Result<(), Error> {
+        let (mut left, mut done) = (Vec::new(), Ok(()));
+        while let Some(release) = releases.pop() {
+            done = match self.write_release(&release) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    left.push(release);
+                    continue;
+                }
+                Err(error) => self.unless_refused(Err(error), &release.key.pk()),
+            };
+            if done.is_err() {
+                left.push(release);
+                break;
+            }
+        }
+        left.append(releases);
+        *releases = left;
+        done
+    }
+
+    /// Writes the end of a claim. Returns false if it must be tried again: the table does not say yet that the claim is over.
+    fn write_release(&self, release: &Release) -> Result<bool, Error> {
+        let Release { key, basis, attributes } = release;
+        let (claim, is_lost) = match basis {
+            Basis::Held(epoch) => {
+                if self.0.table.change_object(key, attributes, &self.0.host, *epoch)? {
+                    return Ok(true);
+                }
+                // An attempt whose answer was lost has written it, or it is another host's by now, which writes its end.
+                let now = self.0.table.object(key)?;
+                return Ok(!now.is_some_and(|now| now.holder == self.0.host && now.epoch == *epoch));
+            }
+            Basis::Lost(claim) => (claim, true),
+            Basis::Tried(claim) => (claim, false),
+        };
+        if !self.reserve(key, Arc::clone(claim)) {
+            // Another claim in this process: it has the object, or does not know yet.
+            return Ok(self.is_held(key));
+        }
+        let written = self.write_unheld(key, attributes, is_lost);
+        self.free(key);
+        written
+    }
+
+    /// The same for an object that no claim of this process holds.
+    fn write_unheld(
+        &self,
+        key: &Key,
+        attributes: &[(&'static str, Value)],
+        is_lost: bool,
+    ) -> Result<bool, Error> {
+        let table = &self.0.table;
+        if table.add_object(key, attributes)? {
+            return Ok(true);
+        }
+        let Some(now) = table.object(key)? else { return Ok(false) };
+        // A claim that is still on its way finds another epoch than it asks for.
+        let is_open = !is_lost && now.holder == NOBODY && !now.row.delivered;
+        if now.holder != self.0.host && !is_open {
+            return Ok(true);
+        }
+        let epoch = ("epoch", number(now.epoch.saturating_add(1)));
+        let mut changes = vec![("holder", text(NOBODY)), epoch.clone()];
+        if is_lost {
+            changes =
+                attributes.iter().filter(|(name, _)| *name != "epoch").cloned().chain([epoch]).collect();
+        }
+        table.change_object(key, &changes, &now.holder, now.epoch)
+    }
+
+    fn is_held(&self, key: &Key) -> bool {
+        let claim = self.state().held.get(key).cloned();
+        claim.and_then(|claim| claim.held()).is_some_and(|held| held.key == *key)
     }
 
     /// Writes one after another. Returns those that were not written.

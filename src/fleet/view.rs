@@ -102,9 +102,14 @@ impl View {
         self.hosts.values().map(move |watched| (&watched.host, watched.has_changed && watched.is_fresh(now)))
     }
 
+    /// The leases that name a host.
+    pub fn leases_of(&self, id: &str) -> impl Iterator<Item = &Lease> {
+        self.leases.values().filter(move |lease| lease.holder == id)
+    }
+
     /// The number of sources that a host holds.
     pub fn held_by(&self, id: &str) -> usize {
-        self.leases.values().filter(|lease| lease.holder == id).count()
+        self.leases_of(id).count()
     }
 
     /// True if somebody has asked the host to take nothing new.

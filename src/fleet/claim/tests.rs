@@ -10,7 +10,7 @@ use super::*;
 use crate::ack::Ack;
 use crate::aws::dynamodb::text;
 use crate::base::crew::Crew;
-use crate::base::limits::FLEET_LEASE;
+use crate::base::limits::{FLEET_LEASE, FLEET_OBJECT_RETRY, FLEET_SAVE_INTERVAL};
 use crate::base::object::Object;
 use crate::base::runtime::thread;
 use crate::fleet::lease::{Beat, Host};
@@ -32,6 +32,19 @@ struct Model {
     lazy: AtomicBool,
     /// Changes of objects whose keys end like this are throttled.
     throttled: Mutex<Option<&'static str>>,
+    oddity: Mutex<Option<Oddity>>,
+    late: Mutex<Vec<serde_json::Value>>,
+}
+
+/// What becomes of changes of objects whose conditions hold.
+#[derive(Clone, Copy, PartialEq)]
+enum Oddity {
+    /// They are made, and the answer is lost.
+    Lost,
+    /// They are not made, and their conditions are said not to hold.
+    Refused,
+    /// They are made later, and nobody gets the answer.
+    Late,
 }
 
 impl Model {
@@ -51,7 +64,16 @@ impl Model {
                 let error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
                 response(400, &json!({"__type": error, "message": "slow down"}))
             }
-            "UpdateItem" => update(&mut items, &input),
+            "UpdateItem" => {
+                let oddity = lock(&self.oddity).filter(|_| holds(&items, &input));
+                match oddity {
+                    None => return update(&mut items, &input),
+                    Some(Oddity::Refused) => return failed_condition(),
+                    Some(Oddity::Lost) => drop(update(&mut items, &input)),
+                    Some(Oddity::Late) => lock(&self.late).push(input),
+                }
+                response(500, &json!({"__type": "InternalServerError", "message": "lost"}))
+            }
             "BatchWriteItem" => {
                 let mut requests = input["RequestItems"]["t"].as_array().unwrap().clone();
                 let is_lazy = self.lazy.swap(false, Ordering::SeqCst);
@@ -64,6 +86,17 @@ impl Model {
             }
             other => panic!("{other}"),
         }
+    }
+
+    fn is_odd(&self, oddity: impl Into<Option<Oddity>>) {
+        *lock(&self.oddity) = oddity.into();
+    }
+
+    /// Lets the calls arrive that are late. Returns how many change something.
+    fn let_arrive(&self) -> usize {
+        let (late, mut items) = (std::mem::take(&mut *lock(&self.late)), lock(&self.items));
+        assert!(!late.is_empty());
+        late.iter().filter(|input| update(&mut items, input).status == 200).count()
     }
 
     /// An attribute of the only object.
@@ -80,19 +113,27 @@ fn key(item: &serde_json::Value) -> (String, String) {
     (part("pk"), part("sk"))
 }
 
-fn update(items: &mut Items, input: &serde_json::Value) -> Response {
+fn holds(items: &Items, input: &serde_json::Value) -> bool {
     let key = key(&input["Key"]);
     let values = &input["ExpressionAttributeValues"];
-    let holds = match input["ConditionExpression"].as_str().unwrap() {
+    match input["ConditionExpression"].as_str().unwrap() {
         "attribute_not_exists(pk)" => !items.contains_key(&key),
         _ => items.get(&key).is_some_and(|item| {
             item.get("holder") == Some(&values[":was_holder"])
                 && item.get("epoch") == Some(&values[":was_epoch"])
         }),
-    };
-    if !holds {
-        let error = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
-        return response(400, &json!({"__type": error, "message": "The conditional request failed"}));
+    }
+}
+
+fn failed_condition() -> Response {
+    let error = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+    response(400, &json!({"__type": error, "message": "The conditional request failed"}))
+}
+
+fn update(items: &mut Items, input: &serde_json::Value) -> Response {
+    let (key, values) = (key(&input["Key"]), &input["ExpressionAttributeValues"]);
+    if !holds(items, input) {
+        return failed_condition();
     }
     let item = items.entry(key.clone()).or_default();
     item.insert("pk".into(), text(&key.0));
@@ -281,6 +322,135 @@ fn a_returned_object_is_free_at_once() {
     assert_eq!(second.take_announced(), Taken::Here);
     let Known::Undelivered(progress) = other.identify("e", 9, "lines") else { panic!() };
     assert_eq!(progress.confirmed().so_far().0, 3);
+}
+
+/// It goes on without a claim, and returns the object or delivers it.
+#[test]
+fn a_claim_whose_answer_is_lost_names_nobody_when_the_work_ends() {
+    for outcome in [Outcome::Retry, Outcome::Delivered] {
+        let lab = Lab::new();
+        let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+        let (first, own) = one.claim("k", Some("e"), None);
+        lab.model.is_odd(Oddity::Lost);
+        assert!(waits(first.take_announced()));
+        assert_eq!((lab.model.only("holder").as_str(), first.held()), ("one", None));
+        lab.model.is_odd(None);
+        let is_delivered = outcome == Outcome::Delivered;
+        confirm(own.identify("e", 9, "lines"), 5, is_delivered);
+        end(&first, &own, outcome, is_delivered.then_some(Ending::Sent));
+        lab.wait_until("it names nobody", || lab.model.only("holder") == NOBODY);
+        let (second, other) = two.claim("k", Some("e"), None);
+        assert_eq!((second.take_announced(), other.is_delivered()), (Taken::Here, is_delivered));
+    }
+}
+
+#[test]
+fn a_claim_that_arrives_late_changes_nothing() {
+    for is_known in [false, true] {
+        let lab = Lab::new();
+        let one = lab.peer("one", true);
+        if is_known {
+            let (claim, entry) = one.claim("k", Some("e"), None);
+            claim.take_announced();
+            end(&claim, &entry, Outcome::Retry, None);
+            lab.wait_until("it is returned", || lab.model.only("holder") == NOBODY);
+        }
+        let (claim, entry) = one.claim("k", Some("e"), None);
+        lab.model.is_odd(Oddity::Late);
+        assert!(waits(claim.take_announced()));
+        lab.model.is_odd(None);
+        end(&claim, &entry, Outcome::Retry, None);
+        let epoch = if is_known { "2" } else { "1" };
+        let is_done = || !lock(&lab.model.items).is_empty() && lab.model.only("epoch") == epoch;
+        lab.wait_until("it is made to fail", is_done);
+        assert_eq!((lab.model.let_arrive(), lab.model.only("holder")), (0, NOBODY.to_owned()));
+    }
+}
+
+/// A host may have another claim of the same object by then.
+#[test]
+fn a_claim_that_is_held_again_is_not_given_up_for_an_earlier_one() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    let (first, own) = one.claim("k", Some("e"), None);
+    lab.model.is_odd(Oddity::Lost);
+    assert!(waits(first.take_announced()));
+    end(&first, &own, Outcome::Retry, None);
+    lab.model.is_odd(None);
+    let (second, entry) = one.claim("k", Some("e"), None);
+    lab.wait_until("it is claimed", || second.take_announced() == Taken::Here);
+    one.objects.observe(&[], clock::now(), true);
+    thread::sleep(3 * FLEET_OBJECT_RETRY);
+    assert!(second.held().is_some_and(|held| held.epoch.to_string() == lab.model.only("epoch")));
+    assert_eq!(lab.model.only("holder"), "one");
+    end(&second, &entry, Outcome::Retry, None);
+}
+
+/// The table says that a condition does not hold, although the item is as it should be, or an attempt before was carried out.
+#[test]
+fn a_refused_write_of_what_this_host_holds_is_made_again() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    let (claim, entry) = one.claim("k", Some("e"), None);
+    claim.take_announced();
+    lab.model.is_odd(Oddity::Refused);
+    lab.hear(&one, &[("one", 2)], clock::now());
+    one.objects.observe(&[], clock::now(), true);
+    thread::sleep(3 * FLEET_SAVE_INTERVAL);
+    assert!(claim.held().is_some(), "the table names this host");
+    confirm(entry.identify("e", 9, "lines"), 5, true);
+    end(&claim, &entry, Outcome::Delivered, Some(Ending::Sent));
+    thread::sleep(FLEET_OBJECT_RETRY);
+    lab.model.is_odd(Oddity::Lost);
+    lab.wait_until("the end is written", || lab.model.only("delivered") == "1");
+    lab.model.is_odd(None);
+    assert_eq!(lab.model.only("holder"), NOBODY);
+}
+
+#[test]
+fn a_claim_that_stands_still_is_taken_over_from_a_living_host_and_a_renewed_one_is_not() {
+    let lab = Lab::new();
+    let (one, two) = (lab.peer("one", true), lab.peer("two", true));
+    let (first, own) = one.claim("k", Some("e"), None);
+    let (second, _) = two.claim("k", Some("e"), None);
+    first.take_announced();
+    confirm(own.identify("e", 9, "lines"), 5, false);
+    assert!(waits(second.take_announced()));
+    assert!(two.objects.longest_wait().is_some_and(|(_, holder, _)| holder == "one"));
+    let long_ago = || clock::now().checked_sub(FLEET_CLAIM_LAPSE).expect("the machine runs for some minutes");
+    let stands_still = || second.state().seen.as_mut().unwrap().changed = long_ago();
+    // Times in the table are whole seconds.
+    let at = lab.model.only("at");
+    thread::sleep(Duration::from_millis(1100));
+    first.state().held.as_mut().unwrap().at = long_ago();
+    lab.wait_until("it is renewed", || lab.model.only("at") != at);
+    stands_still();
+    assert!(waits(second.take_announced()), "it was renewed");
+    stands_still();
+    assert_eq!(second.take_announced(), Taken::Here);
+    assert_eq!((lab.model.only("holder"), lab.model.only("records")), ("two".to_owned(), "5".to_owned()));
+    assert_eq!(two.objects.longest_wait(), None);
+    end(&first, &own, Outcome::Retry, None);
+}
+
+#[test]
+fn one_object_that_cannot_be_written_holds_up_no_other() {
+    let lab = Lab::new();
+    let one = lab.peer("one", true);
+    let claims: Vec<_> = ["a", "b"].map(|key| one.claim(key, Some("e"), None)).into();
+    for (claim, _) in &claims {
+        claim.take_announced();
+    }
+    *lock(&lab.model.throttled) = Some("/a");
+    let written = |end: &str| {
+        let items = lock(&lab.model.items);
+        items.iter().find(|((pk, _), _)| pk.ends_with(end)).unwrap().1["at"].clone()
+    };
+    let at = written("/b");
+    thread::sleep(Duration::from_millis(1100));
+    one.objects.observe(&[], clock::now(), true);
+    lab.wait_until("the other one is renewed", || written("/b") != at);
+    *lock(&lab.model.throttled) = None;
 }
 
 #[test]

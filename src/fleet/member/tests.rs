@@ -171,6 +171,28 @@ fn a_host_that_was_removed_while_it_lives_comes_back() {
     lab.fleet.close(&lab.crew, PATIENCE);
 }
 
+/// The answer to the call that took it was lost, and then this host may not take it any more.
+#[test]
+fn a_lease_that_names_a_host_which_does_not_hold_it_is_given_up() {
+    let lab = Lab::new();
+    let tenure = lab.fleet.tenure(SOURCE).unwrap();
+    lab.wait("the source is polled", |_| tenure.held().is_some());
+    let set = |pk: &str, name: &str, value: Value| {
+        let mut items = lock(&lab.model.items);
+        let item = items.iter_mut().find(|((found, _), _)| found == pk).unwrap().1;
+        item.insert(name.to_owned(), value);
+    };
+    set("hosts", "drained", json!({"N": "1"}));
+    let is_free = |lab: &Lab| lab.model.attribute("leases", "holder").unwrap() == NOBODY;
+    lab.wait("it is given up", is_free);
+    lab.wait("its host has the table's answer", |_| tenure.held().is_none());
+    set("leases", "epoch", json!({"N": "9"}));
+    set("leases", "holder", json!({"S": lab.fleet.0.host.id.clone()}));
+    lab.wait("it is given up again", is_free);
+    lab.stop.stop();
+    lab.fleet.close(&lab.crew, PATIENCE);
+}
+
 #[test]
 fn a_lease_that_a_command_has_changed_is_not_said_to_be_taken_over() {
     let lease = |holder: &str| Lease { source: SOURCE.into(), holder: holder.into(), epoch: 2, meant: None };

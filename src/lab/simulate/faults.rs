@@ -39,6 +39,7 @@ pub enum Kind {
     TableUnavailable,
     TableThrottles,
     TableSlow,
+    TableLosesAnswers,
     TableCut,
     HostDrained,
     HandOver,
@@ -146,6 +147,12 @@ const ROWS: &[Row] = &[
         "table-slow",
         Strikes,
         "calls take up to 8 s to the shared table: they are carried out, also if nobody waits any more",
+    ),
+    row(
+        Kind::TableLosesAnswers,
+        "table-lost",
+        Strikes,
+        "the shared table does what it is asked, but the answer is lost, or is 500",
     ),
     row(
         Kind::TableCut,
@@ -261,8 +268,19 @@ impl Kind {
 
     /// True if it concerns the table that hosts share.
     pub fn is_of_table(self) -> bool {
-        use Kind::{HandOver, HostDrained, TableCut, TableSlow, TableThrottles, TableUnavailable};
-        matches!(self, TableUnavailable | TableThrottles | TableSlow | TableCut | HostDrained | HandOver)
+        use Kind::{
+            HandOver, HostDrained, TableCut, TableLosesAnswers, TableSlow, TableThrottles, TableUnavailable,
+        };
+        matches!(
+            self,
+            TableUnavailable
+                | TableThrottles
+                | TableSlow
+                | TableLosesAnswers
+                | TableCut
+                | HostDrained
+                | HandOver
+        )
     }
 
     /// True if it concerns an output's peer.

@@ -18,6 +18,8 @@ pub struct Sharing {
     /// By host: its process, and when its latest heartbeat that it knows to be written was begun. A process that reloads, or
     /// whose leases have run out, becomes another host.
     pub beaten: BTreeMap<String, (u64, Duration)>,
+    /// When each object's entry was last written, by its ETag.
+    pub written: BTreeMap<String, Duration>,
     /// The machine that is cut off from the table.
     pub cut_off: Option<u64>,
     /// Calls that arrive when their callers have given up, with the times of it.

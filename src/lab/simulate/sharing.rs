@@ -16,6 +16,7 @@ use super::table::{Change, Table, cancelled, text_of};
 use super::world::{Seat, State};
 use crate::aws::http::Fault;
 use crate::aws::request::Request;
+use crate::base::limits::FLEET_CLAIM_LAPSE;
 use crate::fleet::NOBODY;
 
 /// The longest time that a call takes to a slow table: more than twice as long as its caller waits.
@@ -61,7 +62,15 @@ impl Seat {
         };
         self.pass(arrives)?;
         let now = self.world.now();
-        let said = self.world.state().carry_out(&call, answered.is_some(), now);
+        let is_lost = self.world.state().strikes(Kind::TableLosesAnswers);
+        let said = self.world.state().carry_out(&call, answered.is_some() && !is_lost, now);
+        if is_lost {
+            if self.world.state().random.bool() {
+                return Ok(Said::refusal(500, "InternalServerError"));
+            }
+            self.pass(limit.saturating_sub(arrives))?;
+            return Err(lost());
+        }
         self.pass(answered.unwrap_or(limit).saturating_sub(arrives))?;
         answered.map(|_| said).ok_or_else(lost)
     }
@@ -207,12 +216,15 @@ impl State {
         let of = |item: &Option<Item>, name| text_of(item.as_ref(), name).unwrap_or_default().to_owned();
         let (before, after) = (of(&change.before, "holder"), of(&change.after, "holder"));
         let is_taken = of(&change.before, "epoch") != of(&change.after, "epoch");
-        let holds = self.sharing.as_ref().is_some_and(|sharing| {
-            let is_there = sharing.table.has("hosts", &before);
-            // A process that has become another host takes what was its own.
-            let is_anothers = |(by, beaten): &(u64, Duration)| *by != call.by && *beaten + TERM > now;
-            is_there && sharing.beaten.get(&before).is_some_and(is_anothers)
-        });
+        let written = self.sharing.as_mut().and_then(|sharing| sharing.written.insert(etag.to_owned(), now));
+        let has_lapsed = written.is_some_and(|written| written + FLEET_CLAIM_LAPSE <= now);
+        let holds = !has_lapsed
+            && self.sharing.as_ref().is_some_and(|sharing| {
+                let is_there = sharing.table.has("hosts", &before);
+                // A process that has become another host takes what was its own.
+                let is_anothers = |(by, beaten): &(u64, Duration)| *by != call.by && *beaten + TERM > now;
+                is_there && sharing.beaten.get(&before).is_some_and(is_anothers)
+            });
         if is_taken && holds && before != after {
             let why = format!("process {} takes object {object}, which {before} holds", call.by);
             self.violated("an object is taken only when no other host has it", why);
