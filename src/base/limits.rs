@@ -435,7 +435,7 @@ pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 // ---- memory -------------------------------------------------------------------------------------
 
 /// The program itself: code (20 MiB of it are touched in the end), stacks, TLS state, queues of small things.
-pub const BASE_BYTES: usize = 28 * MIB;
+pub const BASE_BYTES: usize = 26 * MIB;
 
 /// Useful compressed bytes in flight per fetcher: the part that it reads …
 pub const AHEAD_BYTES_PER_FETCHER: usize = PART_BYTES;
