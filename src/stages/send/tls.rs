@@ -161,4 +161,14 @@ mod tests {
         assert!(all.cipher_suites.iter().all(|suite| ours.cipher_suites.contains(suite)));
         assert_eq!(ours.cipher_suites[0].suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
     }
+
+    #[cfg(feature = "lab")]
+    #[test]
+    fn the_expiry_is_the_client_certificates() {
+        let pki = crate::lab::testbed::pki::Pki::generate().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let files = pki.write_client_files(directory.path()).unwrap().into();
+        let expires_at = Certificates::read(&files).unwrap().expires_at().unwrap();
+        assert!(expires_at > Timestamp::now());
+    }
 }

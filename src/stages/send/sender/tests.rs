@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::super::scripted_testing::{self as scripted, Conduct, Series};
 use super::super::sender_testing::{Lab, with_lab};
+use super::super::throttle::Throttle;
 use super::super::wire::Network;
 use super::*;
-use crate::ack::Outcome;
+use crate::ack::{Ack, Outcome};
 use crate::base::limits::{
     SEND_BARREN_CONNECTIONS, SEND_CUTS_MAX, SEND_GOODBYE_PROBES, SEND_IDLE_TIMEOUT, SEND_VERDICT_TIMEOUT,
     SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
+use crate::base::locks::lock;
+use crate::settings::Rates;
 
 impl Lab {
     /// Serves one connection with some batches of so many records, after which there is no more work.
@@ -343,6 +346,89 @@ fn work_is_waited_for_until_a_worker_wakes_it_and_only_where_it_may_be_taken() {
         assert!(lab.sender.has_suspects());
         lab.sender.kept.clear();
         assert!(!lab.sender.has_suspects());
+    });
+}
+
+#[test]
+fn connections_are_left_to_their_peers_only_while_that_goes_well() {
+    with_lab(|mut lab| {
+        let shared = lab.sender.shared.clone();
+        assert!(lab.sender.may_leave());
+        lab.sender.wary = true;
+        assert!(!lab.sender.may_leave());
+        lab.sender.wary = false;
+        shared.caution().crowded(clock::now());
+        assert!(!lab.sender.may_leave());
+        *shared.caution() = Caution::default();
+        for _ in 0..SEND_ENDINGS_MAX {
+            assert!(lab.sender.may_leave());
+            let connection = Connection::open(&shared.peer).unwrap();
+            let session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+            lab.sender.endings.push_back(Ending::new(session));
+        }
+        assert!(!lab.sender.may_leave());
+    });
+}
+
+#[test]
+fn a_sender_goes_on_with_another_connection_where_a_full_one_may_be_left() {
+    with_lab(|mut lab| {
+        lab.sender.shared.confirmation = Confirmation::Close;
+        lab.sender.shared.window_bytes = 1;
+        for (wary, left) in [(false, 1), (true, 0)] {
+            lab.sender.wary = wary;
+            lab.sender.endings.clear();
+            lab.session(&[2], &[Conduct::Good]).unwrap();
+            assert_eq!(lab.sender.endings.len(), left);
+        }
+    });
+}
+
+#[test]
+fn a_confirmation_ends_a_trouble_and_an_empty_connection_does_not() {
+    with_lab(|mut lab| {
+        let telemetry = Arc::clone(&lab.sender.shared.telemetry);
+        let mut first = lab.backoff.pause();
+        first = first.max(lab.backoff.pause()).max(lab.backoff.pause());
+        telemetry.health.failed("an outage", false);
+        lab.session(&[], &[Conduct::Good]).unwrap();
+        assert!(telemetry.health.trouble().is_some());
+        lab.session(&[1], &[Conduct::Good]).unwrap();
+        assert!(telemetry.health.trouble().is_none());
+        assert!(lab.backoff.pause() < first, "it begins again with a short one");
+    });
+}
+
+#[test]
+fn small_batches_share_a_write_up_to_the_size_of_one() {
+    with_lab(|mut lab| {
+        let shared = lab.sender.shared.clone();
+        let batch = |bytes: usize| {
+            let ack = Ack::open(|_| ());
+            Batch::new(Arc::new(vec![b'x'; bytes].into()), 1, ack.share())
+        };
+        let mut left = |sizes: &[usize], allowance: Option<u32>, events_per_second: Option<u64>| {
+            let rates = Rates { events_per_second, bytes_per_second: None };
+            *lock(&shared.throttle) = Throttle::new(rates, clock::now());
+            *shared.caution() = Caution::default();
+            if allowance.is_some() {
+                (0..SEND_BARREN_CONNECTIONS).for_each(|_| shared.caution().ended(true, clock::now()));
+            }
+            let connection = Connection::open(&shared.peer).unwrap();
+            lab.sender.desk.open(Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared));
+            let (work, batches) = channel::unbounded();
+            lab.sender.batches = batches;
+            sizes[1..].iter().for_each(|size| work.send(batch(*size)).unwrap());
+            lab.sender.send(batch(sizes[0]));
+            drop(lab.sender.desk.close());
+            std::iter::from_fn(|| lab.sender.batches.try_recv().ok()).count()
+        };
+        assert_eq!(left(&[10, 10, 10], None, None), 0);
+        assert_eq!(left(&[1, BATCH_BYTES - 2, 10, 10], None, None), 1);
+        assert_eq!(left(&[1, BATCH_BYTES - 1, 10], None, None), 1);
+        assert_eq!(left(&[BATCH_BYTES, 10], None, None), 1);
+        assert_eq!(left(&[10, 10, 10], Some(1), None), 2, "a connection may carry one");
+        assert_eq!(left(&[10, 10, 10, 10, 10], None, Some(1)), 4, "the rate allows one");
     });
 }
 

@@ -155,6 +155,7 @@ fn nothing_is_written_beyond_the_window_and_the_rates() {
 
         let rates = Rates { events_per_second: Some(1), bytes_per_second: None };
         *lock(&lab.shared.throttle) = Throttle::new(rates, clock::now());
+        let mut waits = 0;
         for _ in 0..3 {
             assert!(lab.shared.may_send());
             let batch = lab.batch(10);
@@ -162,10 +163,22 @@ fn nothing_is_written_beyond_the_window_and_the_rates() {
             if lab.shared.may_send() {
                 continue;
             }
+            waits += 1;
             assert_eq!(lab.attend().0, Next::Rate);
             assert!(!lab.session.is_free(&lab.shared));
             assert_eq!(lab.next_after(SETTLE_TIME), Next::Batch(SEND_WAIT_SLICE));
         }
+        assert!(waits > 0);
+    });
+}
+
+#[test]
+fn silence_is_told_of_in_minutes() {
+    Still::run(|clock| {
+        let lab = Lab::proven(&clock, Confirmation::Close);
+        lab.shared.tell_of_silence(Duration::from_secs(120));
+        let trouble = lab.shared.telemetry.health.trouble().unwrap();
+        assert!(trouble.message.contains("for 2 min"), "{}", trouble.message);
     });
 }
 
