@@ -348,6 +348,7 @@ mod tests {
             frames[at] = b'\n';
             assert!(matches!(console.write(&frames, &target), Err(Failure::Stopped)));
             assert_eq!(CUT.load(Ordering::Acquire), is_cut, "a line feed at {at}");
+            assert!(console.telemetry.health.trouble().is_none(), "a full pipe is no trouble for a while");
         }
     }
 

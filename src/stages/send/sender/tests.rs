@@ -433,6 +433,21 @@ fn small_batches_share_a_write_up_to_the_size_of_one() {
 }
 
 #[test]
+fn a_batch_that_was_on_too_many_connections_waits_to_be_sent_apart() {
+    with_lab(|mut lab| {
+        for (strikes, is_suspect) in [(SUSPECT_STRIKES - 2, false), (SUSPECT_STRIKES - 1, true)] {
+            let mut batch = lab.batch(2, true);
+            batch.trial.strikes = strikes;
+            let mut window = Window::default();
+            window.push(batch, 1, clock::now());
+            lab.sender.give_back(window, true);
+            assert_eq!(lab.returned().is_empty(), is_suspect);
+            assert_eq!(lab.sender.shared.caution().has_suspects(), is_suspect);
+        }
+    });
+}
+
+#[test]
 fn what_was_sent_and_returned_is_counted() {
     with_lab(|mut lab| {
         lab.sender.shared.caution().accepted();
