@@ -137,7 +137,7 @@ fn a_bad_configuration_is_refused_and_the_old_one_goes_on() {
     collector.wait_for_log("the new configuration is refused; the old one continues");
     // It can be read, but not be started.
     let mut other = config.clone();
-    other["globals"]["persistence"]["config"]["directory_name"] = "/proc/no-such-place".into();
+    other["globals"]["persistence"]["config"]["directory_name"] = "/dev/null/no-such-place".into();
     lab.write_config(&other);
     collector.signal(Signal::HUP);
     collector.wait_for_log("cannot start: .*(?s).*the old configuration runs again");
