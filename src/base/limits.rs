@@ -434,8 +434,10 @@ pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 
 // ---- memory -------------------------------------------------------------------------------------
 
-/// The program itself: code (20 MiB of it are touched in the end), stacks, TLS state, queues of small things.
-pub const BASE_BYTES: usize = 26 * MIB;
+/// The program itself: code, stacks, TLS state, queues of small things.
+pub const BASE_BYTES: usize = 24 * MIB;
+/// More of its code, which a long run touches in the end (20 MiB in all). It is set aside where that leaves enough to work in.
+pub const BASE_LATER_BYTES: usize = 4 * MIB;
 
 /// Useful compressed bytes in flight per fetcher: the part that it reads …
 pub const AHEAD_BYTES_PER_FETCHER: usize = PART_BYTES;
@@ -522,9 +524,13 @@ impl Crew {
 
     /// The minimum useful `memory_limit`.
     pub fn memory_limit_min(&self) -> u64 {
+        ((self.bytes() + self.rest_min()) as u64).max(MEMORY_LIMIT_MIN_BYTES)
+    }
+
+    /// The least that must be left to work in.
+    fn rest_min(&self) -> usize {
         // A worker's scratch comes out of a third of six eighths.
-        let scratch = self.workers * SCRATCH_BYTES_MIN * 4;
-        ((self.bytes() + self.shares_bytes_min().max(scratch)) as u64).max(MEMORY_LIMIT_MIN_BYTES)
+        self.shares_bytes_min().max(self.workers * SCRATCH_BYTES_MIN * 4)
     }
 }
 
@@ -564,7 +570,7 @@ impl MemoryShares {
     /// [`Crew::memory_limit_min`]).
     pub fn of(memory_limit: u64, crew: &Crew) -> MemoryShares {
         let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
-        let rest = limit.saturating_sub(crew.bytes()).max(crew.shares_bytes_min());
+        let rest = limit.saturating_sub(crew.bytes() + BASE_LATER_BYTES).max(crew.rest_min());
         let eighth_of = |count: usize| if count > 0 { rest / 8 } else { 0 };
         let (of_queues, of_sources) = (eighth_of(crew.queues), eighth_of(crew.sources));
         let bodies = (of_queues / 4).min(BODIES_BYTES_MAX);
