@@ -85,6 +85,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn marks_that_wait_together_are_one_step() {
+        let seen = |id, time| Seen { id, time };
+        let at = |part: &str, value: &str| (part.to_owned(), value.to_owned());
+        let mut mark = Mark {
+            source: "s".into(),
+            term: 3,
+            checkpoints: vec![at("a", "1"), at("b", "1")],
+            seen: vec![seen(1, 4), seen(2, 5)],
+            forget_before: Some(2),
+        };
+        mark.merge(Mark { term: 3, checkpoints: vec![at("a", "2")], seen: vec![seen(3, 6)], ..mark.clone() });
+        assert_eq!(mark.checkpoints, [at("b", "1"), at("a", "2")]);
+        assert_eq!(mark.seen, [seen(1, 4), seen(2, 5), seen(3, 6)]);
+        let next = Mark { term: 3, source: "s".into(), forget_before: Some(5), ..Mark::default() };
+        mark.merge(next);
+        assert_eq!((mark.seen.as_slice(), mark.forget_before), (&[seen(2, 5), seen(3, 6)][..], Some(5)));
+        let of_another_term = Mark { term: 4, source: "s".into(), ..Mark::default() };
+        mark.merge(of_another_term.clone());
+        assert_eq!(mark, of_another_term);
+    }
+
+    #[test]
     fn a_mark_is_empty_if_it_changes_nothing() {
         let source = "1/aws_sqs_cloudtrail/eu-west-1".to_owned();
         let empty = Mark { source, term: 3, ..Mark::default() };

@@ -425,6 +425,23 @@ fn a_file_that_cannot_be_written_does_not_hold_up_delivery() {
     assert!(claimed(&ledger, &object("k", Some("e"))).0.is_delivered(), "it is known nevertheless");
 }
 
+#[test]
+fn a_ledger_knows_its_outputs_and_whose_a_source_is_and_whether_it_was_forgotten() {
+    let directory = TempDir::new().unwrap();
+    let scope = Scope { outputs: vec!["b:1".into(), "a:1".into()], ..Scope::default() };
+    let ledger = Ledger::open(directory.path(), &scope, &Arc::new(Telemetry::default())).unwrap();
+    assert_eq!((ledger.destinations(), Ledger::none().destinations()), ("a:1\nb:1", ""));
+    assert_eq!(ledger.belongs_to("1/s/r", "one").unwrap(), None);
+    let checkpoints = vec![("part".to_owned(), "1".to_owned())];
+    ledger.mark(Mark { source: "1/s/r".into(), checkpoints, ..Mark::default() });
+    ledger.save(PATIENCE);
+    assert_eq!(ledger.belongs_to("1/s/r", "one").unwrap(), None);
+    assert_eq!(ledger.belongs_to("1/s/r", "other").unwrap().as_deref(), Some("one"));
+    assert!(!ledger.has_forgotten("1/s/r", 0));
+    Store::attach(&directory.path().join(FILE)).unwrap().forget_source("1/s/r").unwrap();
+    assert!(ledger.has_forgotten("1/s/r", 0) && !ledger.has_forgotten("1/s/r", 1));
+}
+
 /// A trigger stands for a full disk: every write fails while it is there.
 #[test]
 fn what_could_not_be_written_is_written_when_it_can_be() {

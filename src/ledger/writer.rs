@@ -390,6 +390,18 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_written_though_nothing_else_is() {
+        let directory = TempDir::new().unwrap();
+        let mut writer = writer(&directory, Telemetry::default());
+        let place = Place { input: "1".into(), bucket: "b".into(), key: "k".into() };
+        let row = Row::ended(place.clone(), Identity::default(), 1, Ending::Sent);
+        assert_eq!(writer.late.add([Row { delivered: true, ..row }]), 0);
+        writer.record(&[], false);
+        assert_eq!((writer.late.count(), writer.store.rows(&place).unwrap().len()), (0, 1));
+        assert_eq!(writer.telemetry.ledger.recorded.value(), 1);
+    }
+
+    #[test]
     fn what_was_decoded_after_all_is_cleared() {
         let directory = TempDir::new().unwrap();
         let mut writer = writer(&directory, Telemetry::default());
