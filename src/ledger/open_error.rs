@@ -162,6 +162,12 @@ mod tests {
     fn a_long_verdict_is_one_line_with_its_first_finding() {
         let rows = |rows: &[&str]| findings(&rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>());
         assert_eq!(rows(&["ok"]), None);
+        for (count, more) in
+            [(1, None), (99, Some(", and 98 more findings")), (100, Some(", and at least 99 more findings"))]
+        {
+            let expected = format!("bad{}", more.unwrap_or_default());
+            assert_eq!(rows(&vec!["bad"; count]).as_deref(), Some(&*expected));
+        }
         assert_eq!(
             rows(&["*** in database main ***\nTree 2 page 2: btreeInitPage() returns error code 11"])
                 .unwrap(),

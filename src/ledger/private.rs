@@ -140,6 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_not_followed_to_be_closed() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "").unwrap();
+        set(&file, 0o644);
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        close(&link, OF_FILE);
+        assert_eq!(mode(&file), 0o644);
+        close(&file, OF_FILE);
+        assert_eq!(mode(&file), OF_FILE);
+    }
+
+    #[test]
+    fn a_name_alone_is_in_the_current_directory() {
+        assert_eq!(directory_of(Path::new("ledger")), Path::new("."));
+        assert_eq!(directory_of(Path::new("state/ledger")), Path::new("state"));
+    }
+
+    #[test]
     fn directory_and_files_are_closed_to_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/ledger.sqlite3");

@@ -112,6 +112,15 @@ mod tests {
         let counted: Vec<_> = sent.iter().map(|s| (s.slot, s.table.as_str(), s.events, s.bytes)).collect();
         assert_eq!(counted, [(600, "a.b", 4, 40), (900, "a.b", 2, 20)]);
         assert!(waiting.take(false).is_empty());
+        for number in 0..LEDGER_SENT_WAITING_MAX + 5 {
+            let mut one = Tables::default();
+            one.add(&format!("t{number}"), 1, 1);
+            waiting.add("s", &one, 600);
+            waiting.add("s", &one, 600);
+        }
+        let (together, apart): (Vec<_>, Vec<_>) =
+            waiting.take(false).into_iter().partition(|sent| sent.table.is_empty());
+        assert_eq!((apart.len(), together.len(), together[0].events), (LEDGER_SENT_WAITING_MAX, 1, 2 * 5));
         waiting.give_back(sent.clone());
         waiting.add("1/aws_sqs_vpc", &tables, 899);
         let mut again = waiting.take(false);

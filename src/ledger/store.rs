@@ -617,10 +617,9 @@ fn classified(path: &Path, cause: rusqlite::Error) -> OpenError {
             OpenError::Full { path, cause }
         }
         // A table or a column is missing, or has values that it never gets.
-        Some(ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ConstraintViolation) => {
+        Some(ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ConstraintViolation) | None => {
             OpenError::Altered { path, cause }
         }
-        None => OpenError::Altered { path, cause },
         _ => OpenError::Other { path, cause },
     }
 }

@@ -390,6 +390,29 @@ mod tests {
     }
 
     #[test]
+    fn a_group_ends_with_a_request_to_save_or_when_it_is_large() {
+        let directory = TempDir::new().unwrap();
+        let note = |number: usize| {
+            let place = Place { input: "1".into(), bucket: "b".into(), key: number.to_string() };
+            Command::Note(Box::new(Row::ended(place, Identity::default(), 1, Ending::Sent)))
+        };
+        let mark = || Command::Mark(Box::new(Mark { source: "s".into(), ..Mark::default() }));
+        let (commands, taken) = unbounded();
+        let writer = Writer { commands: taken, ..writer(&directory, Telemetry::default()) };
+        commands.send(note(1)).unwrap();
+        commands
+            .send(Command::Save { end: false, done: crate::base::runtime::channel::bounded(1).0 })
+            .unwrap();
+        commands.send(note(2)).unwrap();
+        let group = writer.gather(note(0));
+        assert!(group.rows.len() == 2 && group.save.is_some());
+        (0..LEDGER_GROUP).for_each(|number| commands.send(note(number)).unwrap());
+        let group = writer.gather(mark());
+        assert_eq!((group.rows.len(), group.marks.len()), (LEDGER_GROUP - 1, 1));
+        assert_eq!(writer.gather(mark()).rows.len(), 2);
+    }
+
+    #[test]
     fn what_waits_is_written_though_nothing_else_is() {
         let directory = TempDir::new().unwrap();
         let mut writer = writer(&directory, Telemetry::default());

@@ -631,3 +631,16 @@ fn a_look_believes_what_went_to_all_outputs_of_today() {
     assert_eq!(givers.iter().map(|row| row.place.key.as_str()).collect::<Vec<_>>(), ["g"]);
     assert!(look(None).givers("a.b", 101, 200, 9).unwrap().is_empty());
 }
+
+/// Version 3 is the first with all tables of polled sources.
+#[test]
+fn a_file_of_the_first_version_with_sources_has_them() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(&file(&directory)).unwrap();
+    let checkpoints = vec![("part".to_owned(), "1".to_owned())];
+    store.mark(&[Mark { source: "1/s/r".into(), checkpoints, ..Mark::default() }], 1).unwrap();
+    for (version, has) in [(WITH_SOURCES, 1), (WITH_SOURCES - 1, 0)] {
+        store.connection.pragma_update(None, "user_version", version).unwrap();
+        assert_eq!(store.checkpoints("").unwrap().len(), has);
+    }
+}
