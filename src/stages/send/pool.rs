@@ -465,6 +465,7 @@ mod tests {
         way.send(batch());
         let packed: Vec<Batch> = std::iter::from_fn(|| packed.try_recv().ok()).collect();
         assert!(packed.len() == 1 && packed[0].bytes.starts_with(b"\x1f\x8b") && packed[0].events == 1);
+        assert!(!packed[0].counted && packed[0].lane.is_none());
         let unpacked: Vec<Batch> = std::iter::from_fn(|| unpacked.try_recv().ok()).collect();
         assert!(
             unpacked.len() == 3
@@ -505,7 +506,10 @@ mod tests {
     fn a_probe_connects_and_says_why_it_cannot() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, port) = ("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
-        let closes = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        // A peer that closes first would be one that refuses.
+        let closes = std::thread::spawn(move || {
+            std::io::Read::read_to_end(&mut listener.accept().unwrap().0, &mut Vec::new()).unwrap()
+        });
         let tcp = output(Destination::Tcp { address, port });
         assert_eq!(probe(&tcp), Ok(None));
         closes.join().unwrap();

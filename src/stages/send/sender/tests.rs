@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::scripted_testing::{self as scripted, Conduct, Series};
+use super::super::scripted_testing::{self as scripted, Act, Conduct, Series};
 use super::super::sender_testing::{Lab, with_lab};
 use super::super::throttle::Throttle;
 use super::super::wire::Network;
@@ -10,7 +10,7 @@ use super::*;
 use crate::ack::{Ack, Outcome};
 use crate::base::limits::{
     SEND_BARREN_CONNECTIONS, SEND_CUTS_MAX, SEND_GOODBYE_PROBES, SEND_IDLE_TIMEOUT, SEND_VERDICT_TIMEOUT,
-    SUSPECT_STRIKES, SUSPECTS_TOGETHER,
+    SETTLE_TIME, SUSPECT_STRIKES, SUSPECTS_TOGETHER,
 };
 use crate::base::locks::lock;
 use crate::settings::Rates;
@@ -396,6 +396,25 @@ fn a_confirmation_ends_a_trouble_and_an_empty_connection_does_not() {
         lab.session(&[1], &[Conduct::Good]).unwrap();
         assert!(telemetry.health.trouble().is_none());
         assert!(lab.backoff.pause() < first, "it begins again with a short one");
+    });
+}
+
+#[test]
+fn what_a_connection_confirms_while_it_is_open_ends_a_trouble_too() {
+    with_lab(|mut lab| {
+        let (connection, script, peer) = scripted::secure(&lab.clock);
+        lab.sender.shared.peer = peer;
+        let shared = lab.sender.shared.clone();
+        let mut session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+        session.write(vec![lab.batch(1, true)], &shared);
+        lab.sender.desk.open(session);
+        script.now(Act::Acknowledge(u64::MAX / 2));
+        shared.telemetry.health.failed("an outage", false);
+        lab.sender.attend(&mut lab.backoff).unwrap();
+        assert!(shared.telemetry.health.trouble().is_some());
+        lab.clock.pass(SETTLE_TIME);
+        lab.sender.attend(&mut lab.backoff).unwrap();
+        assert!(shared.telemetry.health.trouble().is_none());
     });
 }
 

@@ -77,6 +77,10 @@ fn a_peer_that_never_ends_a_connection_confirms_by_acknowledgement() {
         shared.caution().wait_for(SEND_SILENCE_TIME_TLS);
         assert!(apart(&shared).is_ok());
         assert!(!shared.caution().expects_answers());
+        let (_, shared) = peer(&clock, Confirmation::Close, &[End::Open; 1 + SEND_UNANSWERED_MAX as usize]);
+        shared.caution().wait_for(SEND_SILENCE_TIME_TLS);
+        shared.caution().tried(false, clock::now());
+        assert!(apart(&shared).is_err(), "its connections live shortly");
         let one_is_ended = [End::Open, End::Open, End::Goodbye];
         let (_, shared) = peer(&clock, Confirmation::Close, &one_is_ended);
         shared.caution().wait_for(SEND_SILENCE_TIME_TLS);
