@@ -187,7 +187,8 @@ pub fn is_on_aws(host: &str) -> bool {
     PARTITIONS.iter().flat_map(Partition::domains).any(|domain| is_below(host, domain))
 }
 
-fn is_below(host: &str, domain: &str) -> bool {
+/// True for a host with at least one label before the domain.
+pub fn is_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
@@ -195,7 +196,7 @@ fn is_below(host: &str, domain: &str) -> bool {
 /// `eu-west-1.queue.amazonaws.com`.
 pub fn region_of(address: &str) -> Option<&str> {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest).split(['/', ':']).next()?;
-    host.split('.').rev().find(|label| is_on_aws(host) && is_region(label))
+    is_on_aws(host).then(|| host.split('.').rev().find(|label| is_region(label)))?
 }
 
 /// The signature omits a default port, so the Host header must too.

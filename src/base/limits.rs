@@ -436,7 +436,7 @@ pub const PIPE_BYTES_ATOMIC: usize = 4 * KIB;
 
 /// The program itself: code, stacks, TLS state, queues of small things.
 pub const BASE_BYTES: usize = 24 * MIB;
-/// More of its code, which a long run touches in the end (20 MiB in all). It is set aside where that leaves enough to work in.
+/// The part of its code that only a long run touches (20 MiB of code in all). It is set aside where that leaves enough to work in.
 pub const BASE_LATER_BYTES: usize = 4 * MIB;
 
 /// Useful compressed bytes in flight per fetcher: the part that it reads …

@@ -1,7 +1,7 @@
 //! The name of an S3 object in messages and listings.
 
 use super::naming;
-use super::text::one_line;
+use super::text::logged_address;
 
 /// An S3 object named in a message. The key is as in S3: decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Object {
 impl std::fmt::Display for Object {
     /// Formats `s3://bucket/key` for a log, with escapes only for what would break the line: others choose keys.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", one_line(&self.bucket), one_line(&self.key))
+        f.write_str(&logged_address(&self.bucket, &self.key))
     }
 }
 

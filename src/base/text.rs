@@ -59,6 +59,11 @@ pub fn address(bucket: &str, key: &str) -> String {
     shell_word(&format!("s3://{bucket}/{key}")).into_owned()
 }
 
+/// An object's address for a log: the key's own, with escapes only for what would break the line.
+pub fn logged_address(bucket: &str, key: &str) -> String {
+    format!("s3://{}/{}", one_line(bucket), one_line(key))
+}
+
 /// The name of an enum's variant, without its fields: a cause for the log.
 pub fn variant(value: &impl std::fmt::Debug) -> String {
     let debug = format!("{value:?}");

@@ -206,7 +206,7 @@ fn advice(error: &serde_saphyr::Error) -> &'static str {
 /// The limit of the parser that a text exceeds.
 enum Breach {
     Depth,
-    /// Also one of the values that aliases stand for, which a small file can multiply without end.
+    /// The number of values, or of those that aliases stand for, which a small file can multiply without end.
     Size,
 }
 

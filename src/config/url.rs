@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use crate::aws::endpoint::{is_on_aws, usual_queue_region};
+use crate::aws::endpoint::{is_below, is_on_aws, usual_queue_region};
 use crate::base::naming::is_account;
 
 pub use crate::base::naming::is_region;
@@ -81,9 +81,7 @@ fn is_queue_name(name: &str) -> bool {
 fn is_console(host: &str) -> bool {
     const CONSOLES: [&str; 3] =
         ["console.aws.amazon.com", "console.amazonaws.cn", "console.amazonaws-us-gov.com"];
-    CONSOLES
-        .iter()
-        .any(|console| host.strip_suffix(console).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    CONSOLES.iter().any(|console| host == *console || is_below(host, console))
 }
 
 /// Accounts have 12 digits. A short number is an example's.

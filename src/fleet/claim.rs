@@ -46,7 +46,7 @@ struct State {
 struct Seen {
     holder: String,
     epoch: u64,
-    /// What each renewal changes.
+    /// The time in its entry, which each renewal changes.
     at: i64,
     /// When it was first seen.
     first: Instant,

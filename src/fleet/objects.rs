@@ -128,7 +128,7 @@ struct Release {
     attributes: Vec<(&'static str, Value)>,
 }
 
-/// What a host knows of a claim that is to end.
+/// The knowledge that a host has of a claim that is to end.
 enum Basis {
     /// It is held, with this epoch.
     Held(u64),

@@ -1,8 +1,9 @@
 //! Entries of objects that could not be written when they were due: they wait in memory until they can be.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use super::row::{Place, Row};
+use super::row::{Identity, Place, Row};
 use crate::base::limits::LEDGER_LATE_MAX;
 use crate::base::locks::lock;
 use crate::base::runtime::sync::{Mutex, MutexGuard};
@@ -11,22 +12,21 @@ use crate::base::runtime::sync::{Mutex, MutexGuard};
 #[derive(Debug, Default)]
 pub struct Late(Mutex<Entries>);
 
-#[derive(Debug, Default)]
-struct Entries {
-    rows: BTreeMap<Place, Vec<Row>>,
-    count: usize,
-}
+/// One for each content at a place.
+type Entries = BTreeMap<(Place, Identity), Row>;
 
 impl Late {
     /// Adds entries, each in place of an earlier one of the same content. Returns the number of those that found no room.
     pub fn add(&self, rows: impl IntoIterator<Item = Row>) -> usize {
         let mut entries = self.lock();
-        rows.into_iter().filter(|row| !entries.add(row)).count()
+        rows.into_iter().filter(|row| !add(&mut entries, row)).count()
     }
 
     /// The entries of a place, if those in the file are `written`.
     pub fn over(&self, place: &Place, mut written: Vec<Row>) -> Vec<Row> {
-        for late in self.lock().rows.get(place).into_iter().flatten() {
+        let entries = self.lock();
+        let from = (place.clone(), Identity::default());
+        for (_, late) in entries.range(from..).take_while(|((of, _), _)| of == place) {
             if written.iter().any(|row| row.identity == late.identity && row.delivered) {
                 continue;
             }
@@ -38,26 +38,22 @@ impl Late {
 
     /// Copies of some entries, which stay until they are [`written`](Late::written).
     pub fn some(&self, count: usize) -> Vec<Row> {
-        self.lock().rows.values().flatten().take(count).cloned().collect()
+        self.lock().values().take(count).cloned().collect()
     }
 
     /// Removes entries that have been written, and are still the same.
     pub fn written(&self, rows: &[Row]) {
         let mut entries = self.lock();
         for row in rows {
-            let Some(waiting) = entries.rows.get_mut(&row.place) else { continue };
-            let before = waiting.len();
-            waiting.retain(|one| one != row);
-            let (removed, is_last) = (before - waiting.len(), waiting.is_empty());
-            entries.count -= removed;
-            if is_last {
-                entries.rows.remove(&row.place);
+            let key = key(row);
+            if entries.get(&key) == Some(row) {
+                entries.remove(&key);
             }
         }
     }
 
     pub fn count(&self) -> usize {
-        self.lock().count
+        self.lock().len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -65,24 +61,20 @@ impl Late {
     }
 }
 
-impl Entries {
-    /// Returns false if there is no room. What is delivered stays delivered, as in the file.
-    fn add(&mut self, row: &Row) -> bool {
-        let of_place = self.rows.get_mut(&row.place);
-        if let Some(earlier) = of_place.into_iter().flatten().find(|earlier| earlier.identity == row.identity)
-        {
-            if row.delivered || !earlier.delivered {
-                *earlier = row.clone();
-            }
-            return true;
-        }
-        if self.count >= LEDGER_LATE_MAX {
-            return false;
-        }
-        self.count += 1;
-        self.rows.entry(row.place.clone()).or_default().push(row.clone());
-        true
+fn key(row: &Row) -> (Place, Identity) {
+    (row.place.clone(), row.identity.clone())
+}
+
+/// Returns false if there is no room. What is delivered stays delivered, as in the file.
+fn add(entries: &mut Entries, row: &Row) -> bool {
+    let is_full = entries.len() >= LEDGER_LATE_MAX;
+    match entries.entry(key(row)) {
+        Entry::Vacant(_) if is_full => return false,
+        Entry::Vacant(place) => drop(place.insert(row.clone())),
+        Entry::Occupied(earlier) if earlier.get().delivered && !row.delivered => (),
+        Entry::Occupied(mut earlier) => drop(earlier.insert(row.clone())),
     }
+    true
 }
 
 #[cfg(test)]

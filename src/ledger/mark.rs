@@ -1,5 +1,6 @@
 //! How far a polled source is delivered.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::base::limits::POLL_SEEN_MAX;
@@ -59,11 +60,13 @@ pub struct Kin {
 }
 
 impl Mark {
-    /// Adds a later mark of the same source: both together are one step.
+    /// Adds a later mark of the same source: both together are one step. A mark from before the source was forgotten is worth
+    /// nothing beside one from after it.
     pub fn merge(&mut self, later: Mark) {
-        if self.term != later.term {
-            *self = later;
-            return;
+        match self.term.cmp(&later.term) {
+            Ordering::Less => return *self = later,
+            Ordering::Greater => return,
+            Ordering::Equal => (),
         }
         self.checkpoints.retain(|(part, _)| later.checkpoints.iter().all(|(other, _)| other != part));
         self.checkpoints.extend(later.checkpoints);
@@ -102,7 +105,10 @@ mod tests {
         mark.merge(next);
         assert_eq!((mark.seen.as_slice(), mark.forget_before), (&[seen(2, 5), seen(3, 6)][..], Some(5)));
         let of_another_term = Mark { term: 4, source: "s".into(), ..Mark::default() };
+        let of_the_term_before = mark.clone();
         mark.merge(of_another_term.clone());
+        assert_eq!(mark, of_another_term);
+        mark.merge(of_the_term_before);
         assert_eq!(mark, of_another_term);
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::ack::{Ending, Tables};
 use crate::base::object::Object;
-use crate::base::text::one_line;
+use crate::base::text::{logged_address, one_line};
 
 /// An object's place, and the input that collected it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,13 +21,13 @@ impl fmt::Display for Place {
         let Place { bucket, key, .. } = self;
         match bucket.is_empty() {
             true => write!(f, "the body of message {}", one_line(key)),
-            false => write!(f, "s3://{}/{}", one_line(bucket), one_line(key)),
+            false => f.write_str(&logged_address(bucket, key)),
         }
     }
 }
 
 /// The identity of the object's content. Unknown fields are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     pub version: String,
     /// Without quotes.

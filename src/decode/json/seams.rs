@@ -418,7 +418,7 @@ mod tests {
         found
     }
 
-    /// The naive judge: it takes the tokens up to the end of the object or array that has just begun.
+    /// The naive judge takes the tokens up to the end of the object or array that has just begun.
     fn judge(tokens: &mut std::slice::Iter<'_, Found>, object: bool, torn: &mut Vec<usize>) {
         // The last token: `k`ey, `v`alue, `g`lued, `?`.
         let mut last = '(';

@@ -36,7 +36,7 @@ struct Model {
     late: Mutex<Vec<serde_json::Value>>,
 }
 
-/// What becomes of changes of objects whose conditions hold.
+/// The fate of changes of objects whose conditions hold.
 #[derive(Clone, Copy, PartialEq)]
 enum Oddity {
     /// They are made, and the answer is lost.

@@ -15,7 +15,7 @@ pub struct Sharing {
     pub table: Table,
     /// The leases that are held, by source.
     pub terms: BTreeMap<String, Term>,
-    /// By host: its process, and when its latest heartbeat that it knows to be written was begun. A process that reloads, or
+    /// The process of each host, and when the latest heartbeat that it knows to be written was begun. A process that reloads, or
     /// whose leases have run out, becomes another host.
     pub beaten: BTreeMap<String, (u64, Duration)>,
     /// When each object's entry was last written, by its ETag.

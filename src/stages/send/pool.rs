@@ -551,6 +551,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "lab")]
     #[test]
     fn one_that_stands_by_is_called_when_workers_have_waited_for_long() {
         let (mut senders, _batches) = senders(1);
@@ -562,18 +563,7 @@ mod tests {
             network: Network::default(),
             needs_fin: Arc::default(),
         };
-        let shared = SharedOutput {
-            peer,
-            throttle: Arc::new(Mutex::new(Throttle::new(Rates::default(), clock::now()))),
-            confirmation: Confirmation::default(),
-            window_bytes: 1,
-            records_max: 1,
-            gzip: None,
-            caution: Arc::default(),
-            backlog: Arc::default(),
-            telemetry: Arc::clone(&senders.telemetry),
-            abort: Stop::new(),
-        };
+        let shared = crate::stages::send::sender_testing::shared(peer, Confirmation::default());
         senders.standby = Some(Box::new(Calls { shared: shared.clone(), calls }));
         senders.call(SEND_BACKLOG_TIME / 2);
         assert!(called.try_recv().is_err());
@@ -602,23 +592,12 @@ mod tests {
         let files = pki.write_client_files(directory.path()).unwrap();
         let tls =
             output(Destination::Tls { address: "localhost".into(), port: 1, files: files.clone().into() });
-        let mut telemetry = Telemetry::default();
-        telemetry.outputs.push(Arc::new(telemetry::Output::new("devo_1", "localhost:1".into())));
-        let settings = PoolSettings {
-            window_bytes: 1 << 20,
-            telemetry: Arc::new(telemetry),
-            network: Network::default(),
-            abort: Stop::new(),
-        };
-        let (pool, outputs) = Pool::start(&[tls], &settings).unwrap();
+        let (pool, outputs) = pool(&tls);
         let renewal = pool.renewal();
         renewal.renew().unwrap();
         std::fs::write(files.cert, "no certificate").unwrap();
         let error = renewal.renew().unwrap_err().to_string();
         assert!(error.starts_with("outputs.devo_1: "), "{error}");
-        drop(outputs);
-        while !pool.senders().has_ended() {
-            std::thread::yield_now();
-        }
+        end((pool, outputs));
     }
 }

@@ -61,9 +61,9 @@ impl Reporter {
         self.lines_while("not finished", now)
     }
 
-    fn lines_while(&mut self, begun: &str, now: Instant) -> Vec<Line> {
+    fn lines_while(&mut self, unended: &str, now: Instant) -> Vec<Line> {
         let new = self.telemetry.snapshot(clock::timestamp());
-        let lines = lines(&new, &self.last, now.duration_since(self.last_at), begun);
+        let lines = lines(&new, &self.last, now.duration_since(self.last_at), unended);
         (self.last, self.last_at) = (new, now);
         lines
     }
@@ -90,8 +90,8 @@ impl Line {
     }
 }
 
-/// `begun` says what the objects are that a service has begun and not ended.
-fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration, begun: &str) -> Vec<Line> {
+/// `unended` is the word for the objects that a service has started and not ended.
+fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration, unended: &str) -> Vec<Line> {
     let (r, f, d, s, a) = (new.receive(), new.fetch(), new.decode(), new.send(), new.settle());
     let e = new.endings();
     let (fetched, logs) = (f.bytes - old.fetch().bytes, d.bytes - old.decode().bytes);
@@ -189,11 +189,11 @@ fn lines(new: &Snapshot, old: &Snapshot, elapsed: Duration, begun: &str) -> Vec<
         );
         Line::new("poll", text, json!(p))
     });
-    poll.into_iter().chain(lines).chain(of_services(new, old, elapsed, begun)).collect()
+    poll.into_iter().chain(lines).chain(of_services(new, old, elapsed, unended)).collect()
 }
 
 /// One line for each service that has done anything since the last line.
-fn of_services(new: &Snapshot, old: &Snapshot, elapsed: Duration, begun: &str) -> Vec<Line> {
+fn of_services(new: &Snapshot, old: &Snapshot, elapsed: Duration, unended: &str) -> Vec<Line> {
     let all = new.inputs.iter().flat_map(|input| input.services.iter().map(move |service| (input, service)));
     let line = |(input, service): (&InputSnapshot, &ServiceSnapshot)| {
         let before = old.inputs.iter().find(|before| before.name == input.name);
@@ -208,7 +208,7 @@ fn of_services(new: &Snapshot, old: &Snapshot, elapsed: Duration, begun: &str) -
         let (ended, delivered) = (service.endings, service.delivered);
         let events = delivered.events.saturating_sub(events_before);
         let text = format!(
-            "{} of inputs.{}: {} events delivered ({events} new, {}/s), {} of logs; objects: {} delivered, {} empty, {} left out, {} refused, {} {begun}; lag {}",
+            "{} of inputs.{}: {} events delivered ({events} new, {}/s), {} of logs; objects: {} delivered, {} empty, {} left out, {} refused, {} {unended}; lag {}",
             service.name,
             input.name,
             delivered.events,

@@ -28,6 +28,13 @@ impl Lab {
         self.sender.session(&mut self.backoff)
     }
 
+    /// A session on the next connection.
+    fn open(&self) -> Session {
+        let shared = &self.sender.shared;
+        let connection = Connection::open(&shared.peer).unwrap();
+        Session::new(connection, Arc::clone(&self.sender.telemetry), shared)
+    }
+
     /// Batches that another connection must send.
     fn returned(&self) -> Vec<Batch> {
         std::iter::from_fn(|| self.sender.returned.1.try_recv().ok()).collect()
@@ -147,8 +154,7 @@ fn the_peer_is_asked_whether_it_accepts_us_if_a_connection_ends_with_something_o
             peer.network = Network::over(series.clone());
             lab.sender.shared.peer = peer;
             let shared = lab.sender.shared.clone();
-            let connection = Connection::open(&shared.peer).unwrap();
-            let mut session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+            let mut session = lab.open();
             if is_sent {
                 session.write(vec![lab.batch(1, true)], &shared);
             }
@@ -173,8 +179,7 @@ fn a_goodbye_is_asked_for_only_after_some_ends_without_one() {
             }
             lab.next.lock().unwrap().clear();
             lab.next.lock().unwrap().extend([Conduct::Good; 1 + SEND_GOODBYE_PROBES as usize]);
-            let connection = Connection::open(&shared.peer).unwrap();
-            let session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+            let session = lab.open();
             let _ = lab.sender.dissolve(session, end);
             let forgets = shared.caution().answered(false);
             (SEND_GOODBYE_PROBES as usize - lab.next.lock().unwrap().len(), forgets)
@@ -237,8 +242,7 @@ fn one_that_stands_by_sends_when_called_and_rests_after_a_time_without_work() {
         lab.sender.rest();
         assert_eq!(shared.telemetry.sending(), 1);
         lab.clock.pass(Duration::from_millis(1));
-        let connection = Connection::open(&shared.peer).unwrap();
-        let session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+        let session = lab.open();
         lab.sender.endings.push_back(Ending::new(session));
         lab.sender.rest();
         assert_eq!(shared.telemetry.sending(), 1, "a connection is still left to its peer");
@@ -332,7 +336,7 @@ fn work_is_waited_for_until_a_worker_wakes_it_and_only_where_it_may_be_taken() {
         {
             assert_eq!(wait(&lab), (Ok(records), Duration::ZERO), "{why}");
         }
-        // As many of a lane as it may hold.
+        // It holds as many of a lane as it may.
         for _ in 0..BATCHES_HELD_MAX {
             let held = lab.batch(1, true);
             lab.sender.kept.push_back(held);
@@ -362,8 +366,7 @@ fn connections_are_left_to_their_peers_only_while_that_goes_well() {
         *shared.caution() = Caution::default();
         for _ in 0..SEND_ENDINGS_MAX {
             assert!(lab.sender.may_leave());
-            let connection = Connection::open(&shared.peer).unwrap();
-            let session = Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared);
+            let session = lab.open();
             lab.sender.endings.push_back(Ending::new(session));
         }
         assert!(!lab.sender.may_leave());
@@ -388,14 +391,13 @@ fn a_sender_goes_on_with_another_connection_where_a_full_one_may_be_left() {
 fn a_confirmation_ends_a_trouble_and_an_empty_connection_does_not() {
     with_lab(|mut lab| {
         let telemetry = Arc::clone(&lab.sender.shared.telemetry);
-        let mut first = lab.backoff.pause();
-        first = first.max(lab.backoff.pause()).max(lab.backoff.pause());
+        let longest = (0..3).map(|_| lab.backoff.pause()).max().unwrap();
         telemetry.health.failed("an outage", false);
         lab.session(&[], &[Conduct::Good]).unwrap();
         assert!(telemetry.health.trouble().is_some());
         lab.session(&[1], &[Conduct::Good]).unwrap();
         assert!(telemetry.health.trouble().is_none());
-        assert!(lab.backoff.pause() < first, "it begins again with a short one");
+        assert!(lab.backoff.pause() < longest, "it begins again with a short one");
     });
 }
 
@@ -433,8 +435,7 @@ fn small_batches_share_a_write_up_to_the_size_of_one() {
             if allowance.is_some() {
                 (0..SEND_BARREN_CONNECTIONS).for_each(|_| shared.caution().ended(true, clock::now()));
             }
-            let connection = Connection::open(&shared.peer).unwrap();
-            lab.sender.desk.open(Session::new(connection, Arc::clone(&lab.sender.telemetry), &shared));
+            lab.sender.desk.open(lab.open());
             let (work, batches) = channel::unbounded();
             lab.sender.batches = batches;
             sizes[1..].iter().for_each(|size| work.send(batch(*size)).unwrap());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::scripted_testing::{Act, Script, several};
 use super::super::sender_testing;
 use super::*;
-use crate::base::limits::{SEND_BARREN_CONNECTIONS, SEND_PROOF_TIMEOUT, SEND_STALL_TIMEOUT, SETTLE_TIME};
+use crate::base::limits::{SEND_PROOF_TIMEOUT, SEND_STALL_TIMEOUT, SETTLE_TIME};
 use crate::base::runtime::still::Still;
 use crate::settings::Confirmation;
 
@@ -14,7 +14,7 @@ const FRAME: &[u8] = b"<14>frame\n";
 /// The end of a connection, after the peer has taken everything.
 #[derive(Debug, Clone, Copy)]
 enum End {
-    /// With a close_notify.
+    /// It comes with a close_notify.
     Goodbye,
     /// Without one.
     Plain,
@@ -175,6 +175,5 @@ fn a_lone_failure_is_an_end_or_an_outage() {
         let lives = Duration::from_millis(300);
         scripts[0].then(clock.passed() + lives, Act::End);
         assert!(matches!(apart(&shared), Err(Failure::Ended(_, lived)) if lived == lives));
-        (0..SEND_BARREN_CONNECTIONS).for_each(|_| shared.caution().ended(true, clock::now()));
     });
 }
